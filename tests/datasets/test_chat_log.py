@@ -10,7 +10,7 @@ from kedro.io.core import DatasetError
 
 from clarilm_kedro.datasets.chat_log import ChatLogDataset
 from clarilm_kedro.datasets.ibis_parquet import IbisParquetDataset
-from clarilm_kedro.datasets.records import InputError
+from clarilm_kedro.datasets.raw_input import InputError
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.logs.rows import COLUMNS
 

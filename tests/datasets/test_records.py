@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from kedro.io import DataCatalog
 
-from clarilm_kedro.datasets.records import PREVIEW_CHARS, InputError, RecordsDataset
+from clarilm_kedro.datasets.raw_input import InputError
+from clarilm_kedro.datasets.records import PREVIEW_CHARS, RecordsDataset
 from clarilm_kedro.errors import ClarilmError
 
 

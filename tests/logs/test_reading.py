@@ -73,8 +73,7 @@ def test_a_damaged_shard_costs_itself_and_a_missing_column_nothing(tmp_path: Pat
     pq.write_table(pa.Table.from_pylist([{"conversation_hash": "h", "conversation": messages}]), tmp_path / "0.parquet")
     pq.write_table(pa.Table.from_pylist([{"conversation_id": "i", "conversation": messages}]), tmp_path / "2.parquet")
     (tmp_path / "1.parquet").write_bytes((tmp_path / "0.parquet").read_bytes()[:-30])
-    columns = ["conversation_hash", "conversation_id", "conversation.role", "conversation.content"]
-    records = read_records(str(tmp_path), "wildchat", columns=columns)
+    records = read_records(str(tmp_path), "wildchat")
     assert [row.data["conversation"] for row in records.rows] == [messages, messages]
     assert [each.source_file for each in records.rejects] == ["1.parquet"]
 

@@ -6,17 +6,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from kedro.io import DataCatalog, MemoryDataset
-from kedro.runner import SequentialRunner
+from ingestion_runs import run_pipeline
 
 from clarilm_kedro.config import ChainedConfigLoader
-from clarilm_kedro.pipelines.ingestion import create_pipeline
-from clarilm_kedro.pipelines.ingestion.schemas import (
-    IngestionOptions,
-    LanguageOptions,
-    NearDuplicateOptions,
-    SessionFilters,
-)
 
 pytest.importorskip("pyspark", reason="Spark is not installed here (the extra `spark`)")
 pytestmark = pytest.mark.slow
@@ -51,17 +43,7 @@ def ingest(project: Path, env: str | None, store: Path, inputs: dict[str, str]) 
         env=env,
         runtime_params={"store": str(store), "inputs": inputs, **({"engine": local} if env == "cluster" else {})},
     )
-    pipeline = create_pipeline()
-    names = {name for name in pipeline.datasets() if not name.startswith("params:")}
-    catalog = DataCatalog.from_config({name: loader["catalog"][name] for name in names})
-    for group, model in {
-        "reading": IngestionOptions,
-        "filters": SessionFilters,
-        "languages": LanguageOptions,
-        "near_duplicates": NearDuplicateOptions,
-    }.items():
-        catalog[f"params:ingestion.{group}"] = MemoryDataset(model(**loader["parameters"]["ingestion"][group]))
-    SequentialRunner().run(pipeline, catalog)
+    run_pipeline(loader)
     # A file, or Spark's folder of files.
     return {name: pd.read_parquet(next(store.rglob(f"{name}.parquet"))) for name in TABLES}
 

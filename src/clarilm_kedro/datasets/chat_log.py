@@ -1,23 +1,21 @@
 """A chat log as a catalog entry: files of any known dialect, loaded as one table of rows."""
 
-import glob
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import ibis.expr.types as ir
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 from kedro_datasets._utils import ConnectionMixin
 
 from clarilm_kedro.datasets.ibis_parquet import connect_engine, first_rows
 from clarilm_kedro.datasets.paths import in_project
-from clarilm_kedro.datasets.records import InputError
+from clarilm_kedro.datasets.raw_input import InputError, RawInput
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.logs.dialects import dialect_named
 from clarilm_kedro.logs.log_files import LogSource, read_log
 
 
-class ChatLogDataset(ConnectionMixin, AbstractDataset[NoReturn, ir.Table]):
+class ChatLogDataset(ConnectionMixin, RawInput[ir.Table]):
     """A chat log; read-only.
 
     Args:
@@ -52,6 +50,7 @@ class ChatLogDataset(ConnectionMixin, AbstractDataset[NoReturn, ir.Table]):
             known = None if dialect is None else dialect_named(dialect)
         except ClarilmError as error:
             raise InputError(str(error)) from None
+        super().__init__(filepath, name)
         self._connection_config = connection
         self._source = LogSource(name, filepath, Path(in_project(work_dir)), known, limit, careful)
         self.metadata = metadata
@@ -73,10 +72,6 @@ class ChatLogDataset(ConnectionMixin, AbstractDataset[NoReturn, ir.Table]):
         except ClarilmError as error:
             raise InputError(str(error)) from error
 
-    def save(self, data: NoReturn) -> NoReturn:
-        """Refuse: raw inputs are read-only."""
-        raise InputError(f"'{self._source.name}' is a raw input and cannot be saved.")
-
     def preview(self, nrows: int = 5) -> TablePreview:
         """Show the first rows in kedro-viz, long texts cut.
 
@@ -90,16 +85,10 @@ class ChatLogDataset(ConnectionMixin, AbstractDataset[NoReturn, ir.Table]):
         few = LogSource(self._source.name, self._source.given, work, self._source.dialect, nrows)
         return first_rows(read_log(self._connection, few), nrows)
 
-    def _exists(self) -> bool:
-        if self._source.given is None:
-            return True
-        path = Path(self._source.given).expanduser()
-        return path.exists() or next(glob.iglob(str(path), recursive=True), None) is not None
-
     def _describe(self) -> dict[str, Any]:
         return {
-            "filepath": self._source.given,
-            "name": self._source.name,
+            "filepath": self._filepath,
+            "name": self._name,
             "backend": self._connection_config["backend"],
             "limit": self._source.limit,
         }

@@ -1,14 +1,11 @@
 """Raw inputs as Kedro datasets: files of JSON, JSON lines, parquet or TSV, loaded as records and rejects."""
 
-import glob
 import json
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from kedro.io import AbstractDataset
-from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
+from clarilm_kedro.datasets.raw_input import InputError, RawInput
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.logs.reading import FORMATS, Format, iterate_records, read_records
 from clarilm_kedro.logs.records import Record, Records
@@ -16,15 +13,7 @@ from clarilm_kedro.logs.records import Record, Records
 PREVIEW_CHARS = 200
 
 
-class InputError(ClarilmError, DatasetError):
-    """An input that cannot be read.
-
-    Kedro's catalog turns every error of a dataset into a ``DatasetError``. This one it passes on with its sentence as
-    it is, and as the cause of the error it raises.
-    """
-
-
-class RecordsDataset(AbstractDataset[NoReturn, Records]):
+class RecordsDataset(RawInput[Records]):
     """An input of rows; read-only.
 
     Args:
@@ -33,7 +22,6 @@ class RecordsDataset(AbstractDataset[NoReturn, Records]):
         format: ``auto`` (each file's first bytes decide), ``jsonl``, ``json`` (one array), ``parquet``, ``tsv`` or
             ``json_in_jsonl`` (lines that are JSON strings holding JSON, as CLAMBER is published).
         limit: Load the first so many rows, in file order (files sorted by name); null loads all.
-        columns: Columns to read of parquet files, ``list.member`` for one member of a list of structs; null reads all.
         metadata: For kedro-viz and people; not used here.
 
     Raises:
@@ -47,16 +35,13 @@ class RecordsDataset(AbstractDataset[NoReturn, Records]):
         name: str,
         format: Format = "auto",
         limit: int | None = None,
-        columns: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         if format not in FORMATS:
             raise InputError(f"The dataset '{name}' has the format '{format}'. Known: {', '.join(FORMATS)}.")
-        self._given = filepath
-        self._name = name
+        super().__init__(filepath, name)
         self._format = format
         self._limit = limit
-        self._columns = columns
         self.metadata = metadata
 
     def load(self) -> Records:
@@ -68,16 +53,12 @@ class RecordsDataset(AbstractDataset[NoReturn, Records]):
         Raises:
             InputError: There is nothing at the path, or it cannot be read.
         """
-        if self._given is None:
+        if self._filepath is None:
             return Records(self._name)
         try:
-            return read_records(self._given, self._name, self._format, self._limit, self._columns)
+            return read_records(self._filepath, self._name, self._format, self._limit)
         except ClarilmError as error:
             raise InputError(str(error)) from error
-
-    def save(self, data: NoReturn) -> NoReturn:
-        """Refuse: raw inputs are read-only."""
-        raise InputError(f"'{self._name}' is a raw input and cannot be saved.")
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Show the first rows in kedro-viz, long texts cut.
@@ -89,8 +70,8 @@ class RecordsDataset(AbstractDataset[NoReturn, Records]):
             Index, columns and data, as ``DataFrame.to_dict("split")`` gives them.
         """
         rows: list[dict[str, Any]] = []
-        if self._given is not None:
-            for part in iterate_records(self._given, self._name, self._format, self._columns):
+        if self._filepath is not None:
+            for part in iterate_records(self._filepath, self._name, self._format):
                 if len(rows) >= nrows:
                     break
                 if isinstance(part, Record):
@@ -99,14 +80,8 @@ class RecordsDataset(AbstractDataset[NoReturn, Records]):
         data = [[_shown(row.get(key)) for key in columns] for row in rows]
         return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": data})
 
-    def _exists(self) -> bool:
-        if self._given is None:
-            return True
-        path = Path(self._given).expanduser()
-        return path.exists() or next(glob.iglob(str(path), recursive=True), None) is not None
-
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._given, "name": self._name, "format": self._format, "limit": self._limit}
+        return {"filepath": self._filepath, "name": self._name, "format": self._format, "limit": self._limit}
 
 
 def _shown(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """One input, whatever files it is made of, read into records."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import BinaryIO, Literal
 
@@ -34,9 +34,7 @@ _BY_SUFFIX: dict[str, Format] = {
 }
 
 
-def read_records(
-    given: str, name: str, form: Format = "auto", limit: int | None = None, columns: Sequence[str] | None = None
-) -> Records:
+def read_records(given: str, name: str, form: Format = "auto", limit: int | None = None) -> Records:
     """Read an input into memory; the files themselves are streamed.
 
     Args:
@@ -44,7 +42,6 @@ def read_records(
         name: Name of the input.
         form: How the files are written; ``auto`` looks at the first bytes of each.
         limit: Read the first so many rows in file order and stop; null reads all.
-        columns: Columns to read of a parquet file; null reads all.
 
     Returns:
         Records and rejects.
@@ -53,7 +50,7 @@ def read_records(
         ClarilmError: There is nothing to read, or a file's format cannot be told.
     """
     records = Records(name)
-    for part in iterate_records(given, name, form, columns):
+    for part in iterate_records(given, name, form):
         if limit is not None and len(records.rows) >= limit:
             logger.info("%s: stopped after the first %d rows, as limited.", name, limit)
             break
@@ -74,15 +71,13 @@ def read_records(
     return records
 
 
-def iterate_records(
-    given: str, name: str, form: Format = "auto", columns: Sequence[str] | None = None
-) -> Iterator[Record | Reject]:
+def iterate_records(given: str, name: str, form: Format = "auto") -> Iterator[Record | Reject]:
     """Read an input row by row; arguments and errors as for :func:`read_records`."""
     for file in resolve_files(given, name):
-        yield from _read_file(file, name, form, columns)
+        yield from _read_file(file, name, form)
 
 
-def _read_file(file: SourceFile, name: str, form: Format, columns: Sequence[str] | None) -> Iterator[Record | Reject]:
+def _read_file(file: SourceFile, name: str, form: Format) -> Iterator[Record | Reject]:
     try:
         with file.path.open("rb") as stream:
             start = stream.read(_SNIFFED_BYTES).removeprefix(BOM).lstrip()
@@ -93,7 +88,7 @@ def _read_file(file: SourceFile, name: str, form: Format, columns: Sequence[str]
                 form = sniff(start, file, name)
             stream.seek(0)
             if form == "parquet":
-                yield from read_parquet(file.path, file.name, columns)
+                yield from read_parquet(file.path, file.name)
             elif form == "json_in_jsonl":
                 plain: list[int] = []
                 yield from read_json_in_json_lines(stream, file.name, plain)
