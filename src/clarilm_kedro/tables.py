@@ -15,6 +15,7 @@ FAILED = {
     "kind": "str",
     "error": "str",
     "attempts": "int64",
+    "cost_usd": "float64",
     "model": "str",
     "excerpt": "str",
 }

@@ -119,10 +119,12 @@ def test_passing_troubles_are_tried_again(serve, endpoint, act, kind):
 
 @pytest.mark.parametrize(("act", "kind"), PASSING.values(), ids=PASSING.keys())
 def test_troubles_that_do_not_pass_fail_the_row_and_store_nothing(serve, endpoint, tmp_path, act, kind):
-    server = serve([act, act])
+    server = serve(lambda _: act)
     timeout = 0.3 if kind is Kind.TIMEOUT else 30.0
     result = one(endpoint(server.url, timeout=timeout, max_attempts=2), ask_for("q"))
-    assert (result.status, result.error_kind, result.attempts, result.source) == ("failed", kind, 2, "net")
+    assert (result.status, result.error_kind, result.source) == ("failed", kind, "net")
+    # A rate limit is not the row's fault, so it is borne longer.
+    assert result.attempts == len(server.seen) == (50 if kind is Kind.RATE_LIMIT else 2)
     assert result.error
     assert result.error.endswith(".")
     assert stored(tmp_path / "responses.sqlite") == []
@@ -277,7 +279,7 @@ def test_the_window_bounds_requests_at_once_and_rows_drawn(serve, endpoint):
 
     model = endpoint(server.url, concurrency=5)
     for done, _ in enumerate(model.complete(rows(), stage="s")):
-        assert drawn <= done + 1 + 5
+        assert drawn <= done + 1 + 2 * 5
     assert 2 <= server.most_at_once <= 5
 
 
@@ -328,7 +330,8 @@ def test_fences_thoughts_and_missing_counts_are_taken_as_they_come(serve, endpoi
     result = one(model, ask_for("q", response=FACET))
     assert (result.parsed, result.reasoning, result.text) == (Facet(facet="budget", score=1), "Hm.", GOOD)
     assert (result.prompt_tokens, result.completion_tokens) == (None, None)
-    assert model.stats["s"].prompt_tokens == 0
+    # Estimated: four bytes a token.
+    assert (model.stats["s"].prompt_tokens, model.stats["s"].completion_tokens) == (2, 16)
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
@@ -348,12 +351,14 @@ def test_lone_surrogates_neither_break_a_request_nor_leave_with_a_result(serve, 
 
 
 def test_statistics_add_up_per_stage(serve, endpoint):
-    server = serve([fails(500), says("x"), says(None, refusal="no")])
+    acts = {"a": [fails(500), says("x")], "b": [says(None, refusal="no")], "c": [Act()]}
+    server = serve(lambda seen: acts[seen.last][seen.repeat])
     model = endpoint(server.url, concurrency=1)
     list(model.complete(map(ask_for, "ab"), stage="one"))
     list(model.complete(map(ask_for, "ac"), stage="one"))
     stats = model.stats["one"].as_dict()
     assert stats.pop("seconds") > 0
+    assert 0 < stats.pop("latency_p50") <= stats.pop("latency_p95") <= stats.pop("latency_p99") < 5
     assert stats == {
         "model": "m-1",
         "stage": "one",
@@ -361,8 +366,15 @@ def test_statistics_add_up_per_stage(serve, endpoint):
         "requests_sent": 4,
         "store_hits": 1,
         "prompt_tokens": 33,
+        "cached_tokens": 0,
         "completion_tokens": 21,
+        "reasoning_tokens": 0,
         "failures": 1,
+        "invalid": 0,
+        "invalid_rate": 0,
+        "cost_usd": 0,
+        "requests.ok": 3,
+        "requests.server": 1,
     }
 
 
@@ -415,7 +427,8 @@ def test_interrupted_between_rows_what_is_on_its_way_is_stored(serve, endpoint, 
     next(results)
     time.sleep(0.05)
     results.close()
-    assert len(stored(tmp_path / "responses.sqlite")) == len(server.seen) == 4
+    # Four at the start, one in the place of the one that came back.
+    assert len(stored(tmp_path / "responses.sqlite")) == len(server.seen) == 5
 
 
 def test_interrupted_while_a_retry_waits_nothing_more_is_sent(serve, endpoint):

@@ -64,7 +64,7 @@ def test_a_real_model_answers_in_the_shape_asked_for(tmp_path):
     questions = ["Recommend a laptop.", "Plan a trip for me."]
     rows = [ChatRequest(question, (Message("user", question),), shape) for question in questions]
     results = list(model.complete([*rows, ChatRequest("free", (Message("user", "Say hello."),))], stage="facets"))
-    url = model.url()
+    (url,) = model.addresses()
     assert {result.row_id: result.error for result in results} == dict.fromkeys([*questions, "free"])
     assert [len(result.parsed.facets) for result in results if result.row_id != "free"] == [2, 2]
     assert model.stats["facets"].completion_tokens > 0

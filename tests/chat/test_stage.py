@@ -32,7 +32,7 @@ class Scripted:
 def test_results_and_failures_are_told_apart_and_ordered():
     answered, failures = ask(ROWS, Scripted(), stage="s")
     assert [(row_id, result.text) for row_id, result in answered.items()] == [("a", "A"), ("c", "C")]
-    assert failures.to_dict("records") == [
+    assert failures.drop(columns="cost_usd").to_dict("records") == [
         {
             "row_id": row_id,
             "stage": "s",
@@ -51,7 +51,7 @@ def test_the_table_of_failures_is_typed_when_empty():
     _, some = ask(ROWS, Scripted(), stage="s")
     assert none.empty
     assert list(none.dtypes) == list(some.dtypes)
-    assert list(none.columns) == ["row_id", "stage", "kind", "error", "attempts", "model", "excerpt"]
+    assert list(none.columns) == ["row_id", "stage", "kind", "error", "attempts", "cost_usd", "model", "excerpt"]
 
 
 def test_row_ids_must_be_unique():

@@ -120,7 +120,15 @@ def test_equal_facets_are_fused_and_name_both_sources() -> None:
 
 
 def test_rejected_instances_do_not_count_as_failed_calls() -> None:
-    row = {"row_id": "s#0", "stage": "extraction", "error": "e", "attempts": 1, "model": "m", "excerpt": ""}
+    row = {
+        "row_id": "s#0",
+        "stage": "extraction",
+        "error": "e",
+        "attempts": 1,
+        "cost_usd": None,
+        "model": "m",
+        "excerpt": "",
+    }
     reply = {"row_id": "s#0", "session_id": "s", "source": "x", "clarifications": "[]", "teacher": "t"}
     replies = table([reply], EXTRACTION_REPLIES)
     options = ExtractionOptions(max_failed_share=0.1)

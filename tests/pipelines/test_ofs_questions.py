@@ -96,7 +96,16 @@ def test_the_held_out_part_of_the_seed_questions_is_drawn_in_proportion() -> Non
 
 
 def test_too_many_failed_judgements_stop_the_run() -> None:
-    failure = {"row_id": "a", "stage": "s", "kind": "timeout", "error": "e", "attempts": 5, "model": "m", "excerpt": ""}
+    failure = {
+        "row_id": "a",
+        "stage": "s",
+        "kind": "timeout",
+        "error": "e",
+        "attempts": 5,
+        "cost_usd": None,
+        "model": "m",
+        "excerpt": "",
+    }
     with pytest.raises(TooManyFailures, match="seed_questions_failed"):
         accept_seed_questions(table([judged(1)], JUDGEMENTS), table([failure], FAILED), SEEDS, SPLIT)
 

@@ -19,3 +19,11 @@ class StoreUnusable(ClarilmError):
 
 class TooManyFailures(ClarilmError):
     """More rows of a stage failed than its ``max_failed_share`` allows."""
+
+
+class BudgetExceeded(ClarilmError):
+    """The next request might cost more than is left of the budget."""
+
+
+class MissingOffline(ClarilmError):
+    """A reply that the response store does not hold is needed, and the endpoint may not be asked."""

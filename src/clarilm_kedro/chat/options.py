@@ -36,7 +36,11 @@ class ChatEndpointOptions(Options):
     """A chat model behind an OpenAI-compatible endpoint."""
 
     model: str = Field(min_length=1, description="model id as the endpoint knows it")
-    base_url: str | None = Field(None, description="address up to and including /v1; null where a server is given")
+    base_url: str | tuple[str, ...] | None = Field(
+        None,
+        description="address up to and including /v1; a list of servers of the same model shares the requests; null "
+        "where a server is given",
+    )
     server: ServerOptions | None = Field(None, description="server that the project starts itself")
     structured: Literal["json_schema", "json_object", "none"] = Field(
         "json_schema",
@@ -56,21 +60,38 @@ class ChatEndpointOptions(Options):
     seed: int | None = Field(None, description="sent with the sample index added; null sends none")
     extra_body: dict[str, Any] = Field(default_factory=dict, description="further fields of the request body")
     # Above 256 connections in flight the cost of a request grows in every client that was measured.
-    concurrency: int = Field(16, ge=1, le=256, description="rows in work at the same time")
+    concurrency: int = Field(
+        16, ge=1, le=256, description="requests at a time and endpoint; a rate limit lowers it for a while"
+    )
+    rpm: float | None = Field(None, gt=0, description="requests per minute and endpoint; null sets no limit")
+    tpm: float | None = Field(None, gt=0, description="tokens per minute and endpoint; null sets no limit")
+    longest_pause: float = Field(
+        900, gt=0, description="seconds that a Retry-After may pause an endpoint; longer ones are cut to it"
+    )
     timeout: float = Field(600, gt=0, description="seconds of wall clock for one attempt, keep-alives included")
-    max_attempts: int = Field(5, ge=1, description="attempts per request; only passing troubles are tried again")
+    max_attempts: int = Field(
+        5,
+        ge=1,
+        description="attempts per request; only passing troubles are tried again, and rate limits do not count",
+    )
+    budget_usd: float | None = Field(
+        None,
+        gt=0,
+        description="US dollars that a run may spend on this and the other models of its store; needs a price",
+    )
+    prices: Path | None = Field(None, description="YAML file of prices per model id; null knows none")
+    offline: bool = Field(False, description="answer from the response store alone; a missing reply ends the run")
     store: Path = Field(description="SQLite file with every reply ever paid for")
 
     @field_validator("base_url")
     @classmethod
-    def _is_plain_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"'{value}' is not an address such as https://api.openai.com/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("an address holds no key: give api_key in the credentials")
+    def _are_plain_addresses(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        for address in (value,) if isinstance(value, str) else value or ():
+            parts = urlsplit(address)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError(f"'{address}' is not an address such as https://api.openai.com/v1")
+            if parts.username or parts.password or parts.query:
+                raise ValueError("an address holds no key: give api_key in the credentials")
         return value
 
     @field_validator("extra_body")
@@ -82,6 +103,6 @@ class ChatEndpointOptions(Options):
 
     @model_validator(mode="after")
     def _has_one_address(self) -> Self:
-        if (self.base_url is None) == (self.server is None):
+        if bool(self.base_url) == (self.server is not None):
             raise ValueError("give exactly one of base_url and server")
         return self

@@ -1,32 +1,41 @@
-"""Buying replies: attempts, retries and commits on an event loop in a thread of its own.
+"""Buying replies: what is sent when and where, retries and commits, on an event loop in a thread of its own.
 
-The thread makes it work below Jupyter, which has a loop running already. A retry waits in its place in the window.
+Orders wait in one heap by the time at which they are due; a retry is an order due later, so it neither holds a place
+while it waits nor goes to the end. The thread makes it work below Jupyter, which has a loop running already.
 """
 
 import asyncio
 import hashlib
+import heapq
 import logging
+import math
 import queue
 import random
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
-from clarilm_kedro.chat.client import Attempt, EndpointClient
-from clarilm_kedro.chat.store import ResponseStore, StoredResponse
+from clarilm_kedro.chat.client import Attempt
+from clarilm_kedro.chat.errors import StoreUnusable
+from clarilm_kedro.chat.lane import Lane, choose
+from clarilm_kedro.chat.outcomes import ACTIONS, Action
+from clarilm_kedro.chat.prices import Price
+from clarilm_kedro.chat.store import LedgerEntry, LedgerOutcome, ResponseStore, StoredResponse
 from clarilm_kedro.chat.types import Kind
+from clarilm_kedro.chat.usage import BYTES_PER_TOKEN, Usage, estimate_tokens, read_usage
 
 logger = logging.getLogger(__name__)
 
-#: Troubles that pass, so that the same request may succeed later.
-PASSING = frozenset({Kind.CONNECTION, Kind.TIMEOUT, Kind.RATE_LIMIT, Kind.SERVER, Kind.NOT_JSON})
-
-_LONGEST_PAUSE = 30.0
-# A server that asks for more patience than a quarter of an hour is as good as down.
-_LONGEST_RETRY_AFTER = 900.0
+_LONGEST_BACKOFF = 30.0
 _DRAIN_SECONDS = 60.0
+# Requests turned away by a rate limit are not the row's fault, but a limit that never lifts must end somewhere.
+_MOST_THROTTLED = 50
+# Weight of the newest reply in running means of reply lengths.
+_WEIGHT = 0.05
+_FIRST_GUESS_TOKENS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,44 +55,93 @@ class Delivery:
         key: The order's.
         kind: ``ok`` if the reply is in the store.
         detail: A sentence where it is not.
-        attempts: Requests sent.
+        kinds: What became of each request sent for it, in order.
+        seconds: What each of them took.
         reached: Whether any attempt reached the server.
-        prompt_tokens: As counted by the server.
-        completion_tokens: Likewise.
+        endpoint: Address of the last attempt.
+        usage: Tokens of the reply.
+        cost_usd: US dollars; ``None`` where the model has no price.
     """
 
     key: str
     kind: Kind
     detail: str = ""
-    attempts: int = 0
+    kinds: tuple[Kind, ...] = ()
+    seconds: tuple[float, ...] = ()
     reached: bool = True
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    endpoint: str = ""
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+
+    @property
+    def attempts(self) -> int:
+        """Requests sent."""
+        return len(self.kinds)
+
+
+class _Job:
+    """An order on its way to its delivery."""
+
+    __slots__ = ("bytes", "endpoint", "kinds", "order", "reached", "seconds")
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.bytes = sum(len(message["content"].encode()) for message in order.body["messages"])
+        self.kinds: list[Kind] = []
+        self.seconds: list[float] = []
+        self.reached = False
+        self.endpoint = ""
+
+    def delivery(self, kind: Kind, detail: str = "", usage: Usage | None = None, cost: float | None = None) -> Delivery:
+        kinds, seconds = tuple(self.kinds), tuple(self.seconds)
+        reached = self.reached or not kinds
+        return Delivery(self.order.key, kind, detail, kinds, seconds, reached, self.endpoint, usage or Usage(), cost)
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """How orders are worked off.
+
+    Attributes:
+        max_attempts: Requests per order; those that a rate limit turned away do not count.
+        first_pause: Seconds before the second attempt; doubles with each further one.
+        longest_pause: Seconds that a server may ask for at most.
+        price: What tokens cost, for the ledger and the budget.
+        budget_usd: US dollars that all models of the store may spend until it is closed.
+    """
+
+    max_attempts: int
+    first_pause: float
+    longest_pause: float
+    price: Price | None = None
+    budget_usd: float | None = None
 
 
 class Runner:
-    """Works off orders at the same time; the caller bounds how many by what it submits.
+    """Works off orders.
 
     Args:
-        connect: Makes the client; called on the runner's own loop.
-        store: Where replies are committed before they are delivered.
-        max_attempts: Attempts per order.
-        first_pause: Seconds before the second attempt; doubles with each further one.
+        connect: Makes the endpoints; called on the runner's own loop.
+        store: Where attempts are entered before they are made, and replies committed before they are delivered.
+        options: Attempts, pauses, money.
     """
 
-    def __init__(
-        self, connect: Callable[[], EndpointClient], store: ResponseStore, *, max_attempts: int, first_pause: float
-    ) -> None:
+    def __init__(self, connect: Callable[[], Sequence[Lane]], store: ResponseStore, options: RunnerOptions) -> None:
         self._connect = connect
         self._store = store
-        self._max_attempts = max_attempts
-        self._first_pause = first_pause
+        self._options = options
         self._deliveries: queue.SimpleQueue[Delivery | BaseException] = queue.SimpleQueue()
-        self._tasks: set[asyncio.Task[Delivery]] = set()
+        self._submitted: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._due: list[tuple[float, int, _Job]] = []
+        self._number = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop
-        self._stopping: asyncio.Event
-        self._client: EndpointClient
+        self._wake: asyncio.Event
+        self._stopping = False
+        self._lanes: Sequence[Lane] = ()
+        self._bytes_per_token = BYTES_PER_TOKEN
+        self._reply_tokens: float | None = None
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="chat-runner", daemon=True)
         self._thread.start()
@@ -92,8 +150,9 @@ class Runner:
             raise self._failure
 
     def submit(self, order: Order) -> None:
-        """Begin an order."""
-        self._loop.call_soon_threadsafe(self._begin, order)
+        """Take an order; it waits for its turn."""
+        self._submitted.put(order)
+        self._call(self._wake.set)
 
     def next(self) -> Delivery:
         """Wait for an order to end.
@@ -111,16 +170,27 @@ class Runner:
 
     def close(self) -> None:
         """End: nothing is sent any more, what is on its way is awaited and stored, then the thread ends."""
-        with suppress(RuntimeError):  # the loop is closed already where the thread failed
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._call(self._stop)
         if self._tasks:
             logger.info("Waiting up to %g s for %d requests on their way.", _DRAIN_SECONDS, len(self._tasks))
         try:
             self._thread.join(_DRAIN_SECONDS)
         finally:
             if self._thread.is_alive():
-                self._loop.call_soon_threadsafe(self._abandon)
+                self._call(self._abandon)
                 self._thread.join(5)
+
+    def _call(self, function: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed already where the thread failed
+            self._loop.call_soon_threadsafe(function)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+
+    def _abandon(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     def _run(self) -> None:
         try:
@@ -132,72 +202,145 @@ class Runner:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        async with self._connect() as self._client:
+        self._wake = asyncio.Event()
+        async with AsyncExitStack() as stack:
+            self._lanes = self._connect()
+            for lane in self._lanes:
+                await stack.enter_async_context(lane.client)
             self._ready.set()
-            await self._stopping.wait()
+            try:
+                await self._work()
+            except StoreUnusable as error:
+                self._deliveries.put(error)
             if self._tasks:
                 await asyncio.wait(self._tasks)
 
-    def _begin(self, order: Order) -> None:
-        task = self._loop.create_task(self._buy(order))
-        self._tasks.add(task)
-        task.add_done_callback(self._deliver)
+    async def _work(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            self._take_submitted()
+            wait = await self._send_what_is_due()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
 
-    def _deliver(self, task: asyncio.Task[Delivery]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            self._deliveries.put(task.exception() or task.result())
+    def _take_submitted(self) -> None:
+        now = time.monotonic()
+        with suppress(queue.Empty):
+            while True:
+                self._queue(_Job(self._submitted.get_nowait()), now)
 
-    def _abandon(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+    def _queue(self, job: _Job, due: float) -> None:
+        self._number += 1
+        heapq.heappush(self._due, (due, self._number, job))
 
-    async def _buy(self, order: Order) -> Delivery:
-        reached = False
-        for number in range(1, self._max_attempts + 1):
-            attempt = await self._client.attempt(order.body)
-            reached = reached or attempt.connected
-            if attempt.kind is Kind.OK:
-                return await self._commit(order, attempt, number)
-            last = attempt.kind not in PASSING or number == self._max_attempts
-            if last or await self._stopped_while_waiting(attempt, number):
+    async def _send_what_is_due(self) -> float | None:
+        """Send what may be sent now; say how many seconds later there may be more, None: when something comes back."""
+        chosen: list[tuple[_Job, Lane, int, float]] = []
+        wait = None
+        now = time.monotonic()
+        while self._due:
+            due = self._due[0][0]
+            lane, free_at = choose(self._lanes, now)
+            at = max(due, free_at)
+            if lane is None or due > now:
+                wait = None if math.isinf(at) else at - now
                 break
-        return Delivery(order.key, attempt.kind, attempt.detail, number, reached)
+            job = heapq.heappop(self._due)[2]
+            prompt, reply = self._estimate(job)
+            reserved = self._money(Usage(prompt=prompt, completion=reply))
+            if not self._store.budget.reserve(reserved, self._options.budget_usd):
+                spent = self._store.budget.spent
+                detail = f"${spent:.2f} of the budget of ${self._options.budget_usd:g} are spent, and the next request"
+                self._deliveries.put(job.delivery(Kind.BUDGET, f"{detail} may cost ${reserved:.4f}."))
+                continue
+            lane.sent(prompt + reply, now)
+            chosen.append((job, lane, prompt + reply, reserved))
+        if chosen:
+            await self._begin(chosen)
+        return wait
 
-    async def _commit(self, order: Order, attempt: Attempt, number: int) -> Delivery:
-        completion = attempt.completion or {}
-        usage = completion.get("usage") or {}
-        prompt_tokens, completion_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        response = StoredResponse(
-            key=order.key,
-            model=order.body["model"],
-            served_model=completion.get("model"),
-            stage=order.stage,
-            prompt_sha=_prompt_sha(order.body["messages"]),
-            body=attempt.body,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-        )
-        await asyncio.wrap_future(self._store.put(response))
-        return Delivery(
-            order.key,
-            Kind.OK,
-            attempts=number,
-            prompt_tokens=prompt_tokens or 0,
-            completion_tokens=completion_tokens or 0,
-        )
+    async def _begin(self, chosen: list[tuple[_Job, Lane, int, float]]) -> None:
+        attempts = [(job.order.key, job.order.stage, job.order.body["model"], lane.name) for job, lane, *_ in chosen]
+        entries, written = self._store.begin(attempts)
+        # Waited for: an attempt that the ledger does not know cannot be told after a crash.
+        await asyncio.wrap_future(written)
+        for entry, (job, lane, tokens, reserved) in zip(entries, chosen, strict=True):
+            task = self._loop.create_task(self._attempt(entry, job, lane, tokens, reserved))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
 
-    async def _stopped_while_waiting(self, attempt: Attempt, number: int) -> bool:
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()):
+            self._deliveries.put(error)
+
+    async def _attempt(self, entry: LedgerEntry, job: _Job, lane: Lane, tokens: int, reserved: float) -> None:
+        sent_at = time.monotonic()
+        usage, cost = Usage(), 0.0
+        attempt = None
         try:
-            await asyncio.wait_for(self._stopping.wait(), pause(attempt.retry_after, number, self._first_pause))
-        except TimeoutError:
+            attempt = await lane.client.attempt(job.order.body)
+            if attempt.completion is not None:
+                usage = read_usage(attempt.completion, job.bytes)
+                cost = self._money(usage)
+                self._learn(job, usage)
+        finally:
+            now = time.monotonic()
+            told = attempt or Attempt(Kind.TIMEOUT, "Given up while draining.")
+            used = usage.prompt + usage.completion
+            lane.came_back(told, sent_at=sent_at, now=now, tokens=used - tokens)
+            self._store.budget.settle(reserved, cost)
+        job.kinds.append(attempt.kind)
+        job.seconds.append(now - sent_at)
+        job.reached = job.reached or attempt.connected
+        job.endpoint = lane.name
+        outcome = LedgerOutcome(entry.id, attempt.kind, now - sent_at, usage, cost if self._options.price else None)
+        reply = _response(job.order, attempt, usage) if attempt.kind is Kind.OK else None
+        written = asyncio.wrap_future(self._store.end(outcome, reply))
+        if attempt.kind is Kind.OK:
+            await written
+            self._deliveries.put(job.delivery(Kind.OK, "", usage, outcome.cost_usd))
+        elif self._may_retry(job, attempt) and not self._stopping:
+            self._queue(job, now + self._pause(job, attempt))
+            await written
+        else:
+            await written
+            self._deliveries.put(job.delivery(attempt.kind, attempt.detail))
+
+    def _may_retry(self, job: _Job, attempt: Attempt) -> bool:
+        if ACTIONS[attempt.kind] is not Action.RETRY:
             return False
-        return True
+        throttled = job.kinds.count(Kind.RATE_LIMIT)
+        return throttled < _MOST_THROTTLED and len(job.kinds) - throttled < self._options.max_attempts
+
+    def _pause(self, job: _Job, attempt: Attempt) -> float:
+        if attempt.kind is Kind.RATE_LIMIT:
+            return 0.0  # the endpoint is paused as a whole
+        failures = sum(kind is not Kind.RATE_LIMIT for kind in job.kinds)
+        wanted = min(attempt.retry_after or 0.0, self._options.longest_pause)
+        return pause(wanted, failures, self._options.first_pause)
+
+    def _estimate(self, job: _Job) -> tuple[int, int]:
+        most = job.order.body.get("max_tokens")
+        usual = self._reply_tokens or float(most or _FIRST_GUESS_TOKENS)
+        return estimate_tokens(job.bytes, self._bytes_per_token), round(min(usual, most) if most else usual)
+
+    def _learn(self, job: _Job, usage: Usage) -> None:
+        if usage.estimated:
+            return
+        ratio = job.bytes / max(1, usage.prompt)
+        self._bytes_per_token += _WEIGHT * (ratio - self._bytes_per_token)
+        before = usage.completion if self._reply_tokens is None else self._reply_tokens
+        self._reply_tokens = before + _WEIGHT * (usage.completion - before)
+
+    def _money(self, usage: Usage) -> float:
+        return self._options.price.cost(usage) if self._options.price else 0.0
 
 
-def pause(retry_after: float | None, number: int, first_pause: float) -> float:
-    """Say how long to wait after a failed attempt.
+def pause(retry_after: float, number: int, first_pause: float) -> float:
+    """Say how long a request waits after a failed attempt.
 
     Args:
         retry_after: Seconds the server asked for.
@@ -206,10 +349,26 @@ def pause(retry_after: float | None, number: int, first_pause: float) -> float:
 
     Returns:
         Seconds: doubled per attempt up to 30, less up to a quarter at random so that requests which failed together do
-        not come back together; never less than the server asked for, up to 15 minutes.
+        not come back together; never less than the server asked for.
     """
-    backoff = min(_LONGEST_PAUSE, first_pause * 2 ** (number - 1)) * (1 - 0.25 * random.random())
-    return max(backoff, min(retry_after or 0.0, _LONGEST_RETRY_AFTER))
+    backoff = min(_LONGEST_BACKOFF, first_pause * 2 ** (number - 1)) * (1 - 0.25 * random.random())
+    return max(backoff, retry_after)
+
+
+def _response(order: Order, attempt: Attempt, usage: Usage) -> StoredResponse:
+    completion = attempt.completion or {}
+    counted = not usage.estimated
+    return StoredResponse(
+        key=order.key,
+        model=order.body["model"],
+        served_model=completion.get("model"),
+        stage=order.stage,
+        prompt_sha=_prompt_sha(order.body["messages"]),
+        body=attempt.body,
+        prompt_tokens=usage.prompt if counted else None,
+        completion_tokens=usage.completion if counted else None,
+        system_fingerprint=completion.get("system_fingerprint"),
+    )
 
 
 def _prompt_sha(messages: list[dict[str, str]]) -> str | None:

@@ -27,7 +27,8 @@ def ask(
 
     Returns:
         The usable results by ``row_id``, ordered by it, and a table of the rows that failed: ``row_id, stage, kind,
-        error, attempts, model, excerpt`` (the first 500 characters of the reply), sorted by ``row_id``.
+        error, attempts, cost_usd (null where the model has no price), model, excerpt`` (the first 500 characters of
+        the reply), sorted by ``row_id``.
 
     Raises:
         ClarilmError: Two requests have the same ``row_id``, or the chat model can answer nothing at all.
@@ -85,6 +86,7 @@ def _failure(result: ChatResult, model: str, stage: str) -> dict[str, object]:
         "kind": str(result.error_kind),
         "error": result.error or "",
         "attempts": result.attempts,
+        "cost_usd": result.cost_usd,
         "model": model,
         "excerpt": result.text[:_EXCERPT],
     }

@@ -1,27 +1,33 @@
 """Every reply ever paid for, in one SQLite file, written before anyone looks at what it says.
 
-``sqlite3 responses.sqlite 'select stage, model, count(*), sum(completion_tokens) from responses group by 1, 2'``
+Two tables: ``responses`` (the raw replies) and ``attempts``, the ledger: a row is committed before a request is sent
+and completed when its outcome is known. An attempt whose process died has no outcome; the provider may have billed it.
+
+``sqlite3 responses.sqlite 'select stage, model, kind, count(*), sum(cost_usd) from attempts group by 1, 2, 3'``
 """
 
 import logging
 import queue
 import sqlite3
 import threading
-import time
 import zlib
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from clarilm_kedro.chat.budget import Budget
 from clarilm_kedro.chat.errors import StoreUnusable
+from clarilm_kedro.chat.usage import Usage
 
 logger = logging.getLogger(__name__)
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
+_SCHEMA_VERSION = 2
+_RESPONSES = """
 CREATE TABLE IF NOT EXISTS responses (
     key TEXT PRIMARY KEY,
     model TEXT NOT NULL,
@@ -31,15 +37,43 @@ CREATE TABLE IF NOT EXISTS responses (
     body BLOB NOT NULL,
     prompt_tokens INTEGER,
     completion_tokens INTEGER,
-    created TEXT NOT NULL
+    created TEXT NOT NULL,
+    system_fingerprint TEXT
 ) WITHOUT ROWID
 """
-_INSERT = "INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
-_BATCH_ROWS = 64
-# A commit costs about as much for one row as for 64 (3 ms with fsync), so a writer that finds several answers commits
-# them together. It waits this long for company; an answer waits at most _BATCH_SECONDS for its commit to begin.
-_LINGER_SECONDS = 0.002
-_BATCH_SECONDS = 0.2
+_ATTEMPTS = """
+CREATE TABLE IF NOT EXISTS attempts (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    model TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    started TEXT NOT NULL,
+    kind TEXT,
+    seconds REAL,
+    prompt_tokens INTEGER,
+    cached_tokens INTEGER,
+    completion_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    estimated INTEGER,
+    cost_usd REAL
+)
+"""
+_FROM_1 = "ALTER TABLE responses ADD COLUMN system_fingerprint TEXT"
+_INSERT = "INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
+_BEGIN = "INSERT INTO attempts (id, key, stage, model, endpoint, started) VALUES (?, ?, ?, ?, ?, ?)"
+_END = """
+UPDATE attempts SET kind = ?, seconds = ?, prompt_tokens = ?, cached_tokens = ?, completion_tokens = ?,
+    reasoning_tokens = ?, estimated = ?, cost_usd = ? WHERE id = ?
+"""
+#: Kind, in the ledger, of an attempt whose process ended before its outcome was known.
+LOST = "lost"
+_BATCH_ROWS = 256
+# A commit costs about as much for one row as for 64 (3 ms with fsync), so a writer that finds several entries commits
+# them together. It waits this long for company.
+_LINGER_SECONDS = 0.001
+
+_Statement = tuple[str, tuple[object, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +89,7 @@ class StoredResponse:
         body: Raw bytes of the reply (compressed with zlib in the file).
         prompt_tokens: As counted by the server.
         completion_tokens: Likewise.
+        system_fingerprint: The provider's name for its set-up, where it gives one.
     """
 
     key: str
@@ -65,6 +100,29 @@ class StoredResponse:
     body: bytes
     prompt_tokens: int | None
     completion_tokens: int | None
+    system_fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """An attempt about to be made."""
+
+    id: int
+    key: str
+    stage: str
+    model: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerOutcome:
+    """What became of an attempt: a kind, seconds, tokens and US dollars (``None``: the model has no price)."""
+
+    id: int
+    kind: str
+    seconds: float
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
 
 
 class ResponseStore:
@@ -79,6 +137,7 @@ class ResponseStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.budget = Budget()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(f"{path}.lock")
         try:
@@ -89,16 +148,19 @@ class ResponseStore:
                 "twice: wait until it has ended, or give this run a store of its own (--params store=DIR)."
             ) from None
         try:
-            self._reader = self._connect()
-            writer = self._connect()
+            self._reader = _connect(path)
+            writer = _connect(path)
+            self.lost_attempts = self._mark_lost(writer)
+            (last,) = writer.execute("SELECT coalesce(max(id), 0) FROM attempts").fetchone()
         except sqlite3.Error as error:
             self._lock.release()
             raise StoreUnusable(f"The response store {path} cannot be opened: {error}. Move it away.") from error
         except StoreUnusable:
             self._lock.release()
             raise
+        self._ids = count(last + 1)
         self._reading = threading.Lock()
-        self._queue: queue.SimpleQueue[tuple[StoredResponse, Future[None]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Sequence[_Statement], Future[None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, args=(writer,), name="response-store", daemon=True)
         self._thread.start()
 
@@ -121,6 +183,35 @@ class ResponseStore:
         except (sqlite3.Error, zlib.error) as error:
             raise StoreUnusable(f"The response store {self.path} cannot be read: {error}. Move it away.") from error
 
+    def begin(self, attempts: Sequence[tuple[str, str, str, str]]) -> tuple[list[LedgerEntry], Future[None]]:
+        """Enter attempts that are about to be made.
+
+        Args:
+            attempts: Key, stage, model and endpoint of each.
+
+        Returns:
+            Their entries, and a future that ends when they are on disk, as for :meth:`put`.
+        """
+        entries = [LedgerEntry(next(self._ids), *attempt) for attempt in attempts]
+        started = _now()
+        rows = [(entry.id, entry.key, entry.stage, entry.model, entry.endpoint, started) for entry in entries]
+        return entries, self._enqueue([(_BEGIN, row) for row in rows])
+
+    def end(self, outcome: LedgerOutcome, response: StoredResponse | None = None) -> Future[None]:
+        """Complete an attempt, together with its reply.
+
+        Args:
+            outcome: What became of it.
+            response: The reply; a key that is there keeps its first one.
+
+        Returns:
+            A future as for :meth:`put`.
+        """
+        usage = outcome.usage
+        tokens = (usage.prompt, usage.cached, usage.completion, usage.reasoning, int(usage.estimated))
+        ended: _Statement = (_END, (outcome.kind, outcome.seconds, *tokens, outcome.cost_usd, outcome.id))
+        return self._enqueue([ended] if response is None else [(_INSERT, _row(response)), ended])
+
     def put(self, response: StoredResponse) -> Future[None]:
         """Write a reply; a key that is there keeps its first reply.
 
@@ -130,9 +221,7 @@ class ResponseStore:
         Returns:
             A future that ends when the reply is on disk, with :class:`StoreUnusable` if it cannot be.
         """
-        written: Future[None] = Future()
-        self._queue.put((response, written))
-        return written
+        return self._enqueue([(_INSERT, _row(response))])
 
     def close(self) -> None:
         """Write what is waiting, and free the file for other runs."""
@@ -141,17 +230,21 @@ class ResponseStore:
         self._reader.close()
         self._lock.release()
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _SCHEMA_VERSION):
-            connection.close()
-            raise StoreUnusable(f"The response store {self.path} has layout {version}; this project reads layout 1.")
-        connection.execute(_SCHEMA)
-        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        return connection
+    def _enqueue(self, statements: Sequence[_Statement]) -> Future[None]:
+        written: Future[None] = Future()
+        self._queue.put((statements, written))
+        return written
+
+    def _mark_lost(self, connection: sqlite3.Connection) -> int:
+        lost = connection.execute("UPDATE attempts SET kind = ? WHERE kind IS NULL", (LOST,)).rowcount
+        if lost:
+            logger.warning(
+                "The last run on %s ended while %d requests were on their way. Their replies were not stored; the "
+                "provider may bill them, and those still needed are bought again.",
+                self.path,
+                lost,
+            )
+        return lost
 
     def _write(self, connection: sqlite3.Connection) -> None:
         more = True
@@ -161,13 +254,12 @@ class ResponseStore:
                 self._commit(connection, batch)
         connection.close()
 
-    def _next_batch(self) -> tuple[list[tuple[StoredResponse, Future[None]]], bool]:
+    def _next_batch(self) -> tuple[list[tuple[Sequence[_Statement], Future[None]]], bool]:
         first = self._queue.get()
         if first is None:
             return [], False
         batch = [first]
-        deadline = time.monotonic() + _BATCH_SECONDS
-        while len(batch) < _BATCH_ROWS and time.monotonic() < deadline:
+        while len(batch) < _BATCH_ROWS:
             try:
                 item = self._queue.get(timeout=_LINGER_SECONDS)
             except queue.Empty:
@@ -177,17 +269,19 @@ class ResponseStore:
             batch.append(item)
         return batch, True
 
-    def _commit(self, connection: sqlite3.Connection, batch: list[tuple[StoredResponse, Future[None]]]) -> None:
-        created = datetime.now(UTC).isoformat(timespec="seconds")
+    def _commit(self, connection: sqlite3.Connection, batch: list[tuple[Sequence[_Statement], Future[None]]]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(_INSERT, [_row(response, created) for response, _ in batch])
+            for statements, _ in batch:
+                for statement, values in statements:
+                    connection.execute(statement, values)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            answers = sum(statement is _INSERT for statements, _ in batch for statement, _ in statements)
             failure = StoreUnusable(
-                f"The response store {self.path} cannot be written: {error}. {len(batch)} answers are lost; "
+                f"The response store {self.path} cannot be written: {error}. {answers} answers are lost; "
                 "make room on the disk and run again, everything stored before is kept."
             )
             for _, written in batch:
@@ -197,7 +291,28 @@ class ResponseStore:
                 written.set_result(None)
 
 
-def _row(response: StoredResponse, created: str) -> tuple[object, ...]:
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in (0, 1, _SCHEMA_VERSION):
+        connection.close()
+        raise StoreUnusable(
+            f"The response store {path} has layout {version}; this project reads layouts up to {_SCHEMA_VERSION}."
+        )
+    if version < _SCHEMA_VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        if version == 1:
+            connection.execute(_FROM_1)
+        connection.execute(_RESPONSES)
+        connection.execute(_ATTEMPTS)
+        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    return connection
+
+
+def _row(response: StoredResponse) -> tuple[object, ...]:
     return (
         response.key,
         response.model,
@@ -207,8 +322,13 @@ def _row(response: StoredResponse, created: str) -> tuple[object, ...]:
         zlib.compress(response.body),
         response.prompt_tokens,
         response.completion_tokens,
-        created,
+        _now(),
+        response.system_fingerprint,
     )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 _open: dict[Path, tuple[ResponseStore, int]] = {}

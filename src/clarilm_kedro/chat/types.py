@@ -23,6 +23,7 @@ class Kind(StrEnum):
     AUTH = "auth"
     NOT_FOUND = "not_found"
     QUOTA = "quota"
+    BUDGET = "budget"
     BAD_REQUEST = "bad_request"
     EMPTY = "empty"
     REFUSAL = "refusal"
@@ -126,6 +127,7 @@ class ChatResult:
         finish_reason: As served.
         prompt_tokens: As counted by the server for the reply used; ``None`` where it does not count.
         completion_tokens: Likewise.
+        cost_usd: US dollars that this row cost in this call; ``None`` where the model has no price.
         served_model: The model name in the reply, which may be more exact than the one asked for.
         source: ``net`` if this row caused a request in this call, ``store`` if its reply was already there.
         attempts: Requests sent for this row in this call.
@@ -142,6 +144,7 @@ class ChatResult:
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cost_usd: float | None = None
     served_model: str | None = None
     source: Literal["net", "store"] = "net"
     attempts: int = 0

@@ -35,7 +35,7 @@ class ChatEndpointDataset(AbstractDataset[NoReturn, ChatEndpoint]):
     Args:
         model: Model id as the endpoint knows it.
         store: Path of the SQLite file with every reply; relative to the Kedro project.
-        base_url: Address up to and including ``/v1``; ``None`` where ``server`` is given.
+        base_url: Address up to and including ``/v1``, or several of them; ``None`` where ``server`` is given.
         server: Server that the project starts itself: ``{kind: sample, world_dir: ...}`` or ``{kind: llama_cpp, ...}``.
         credentials: ``{api_key: ...}``; endpoints on this machine need none.
         metadata: Ignored here; for kedro-viz.
@@ -53,7 +53,7 @@ class ChatEndpointDataset(AbstractDataset[NoReturn, ChatEndpoint]):
         *,
         model: str,
         store: str,
-        base_url: str | None = None,
+        base_url: str | list[str] | None = None,
         server: dict[str, Any] | None = None,
         credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
@@ -62,10 +62,11 @@ class ChatEndpointDataset(AbstractDataset[NoReturn, ChatEndpoint]):
         self.metadata = metadata
         if server:
             server = server | {name: in_project(server[name]) for name in _PATHS & server.keys()}
+        if prices := options.get("prices"):
+            options["prices"] = in_project(prices)
+        where = {"store": in_project(store), "base_url": base_url, "server": server}
         try:
-            self._options = ChatEndpointOptions.model_validate(
-                {"model": model, "store": in_project(store), "base_url": base_url, "server": server, **options}
-            )
+            self._options = ChatEndpointOptions.model_validate({"model": model, **where, **options})
         except ValidationError as error:
             raise ClarilmError(_sentence(model, error)) from None
         self._chat_model = ChatEndpoint(self._options, (credentials or {}).get("api_key"))

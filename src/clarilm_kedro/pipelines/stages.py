@@ -56,6 +56,7 @@ def rejected(row_id: str, stage: str, reason: str, model: str, excerpt: str) -> 
         "kind": "rejected",
         "error": reason,
         "attempts": 1,
+        "cost_usd": None,
         "model": model,
         "excerpt": excerpt[:500],
     }

@@ -1,0 +1,42 @@
+"""Money: reserved before a request is sent, settled when its reply is there, never more than the limit."""
+
+import threading
+from dataclasses import dataclass
+
+
+@dataclass
+class Budget:
+    """What the chat models that share a response store have spent since it was opened.
+
+    Attributes:
+        spent: US dollars for replies received.
+        reserved: US dollars for requests on their way, as estimated.
+    """
+
+    spent: float = 0.0
+    reserved: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def reserve(self, estimate: float, limit: float | None) -> bool:
+        """Set money aside for a request.
+
+        Args:
+            estimate: US dollars.
+            limit: US dollars that may be spent and reserved together; ``None`` sets no limit.
+
+        Returns:
+            Whether there was enough left; nothing is set aside where there was not.
+        """
+        with self._lock:
+            if limit is not None and self.spent + self.reserved + estimate > limit:
+                return False
+            self.reserved += estimate
+            return True
+
+    def settle(self, estimate: float, cost: float) -> None:
+        """Replace what was set aside for a request by what it cost."""
+        with self._lock:
+            self.reserved -= estimate
+            self.spent += cost

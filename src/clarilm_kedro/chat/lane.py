@@ -1,0 +1,102 @@
+"""One endpoint of a model with what is known about it: its limits, its pauses, what is on its way."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clarilm_kedro.chat.client import Attempt, EndpointClient
+from clarilm_kedro.chat.limits import AdaptiveLimit, TokenBucket
+from clarilm_kedro.chat.types import Kind
+
+#: Failures in a row after which an endpoint rests, if the model has another.
+FAILURES_IN_A_ROW = 5
+REST_SECONDS = 30.0
+
+_FAILURES = frozenset({Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER, Kind.NOT_JSON})
+
+
+@dataclass
+class Lane:
+    """An endpoint.
+
+    Attributes:
+        name: Its address.
+        client: Sends requests to it.
+        at_a_time: Requests at a time.
+        requests: Requests per minute.
+        tokens: Tokens per minute, as estimated before a request and corrected after it.
+        default_pause: Seconds that a 429 without Retry-After pauses it.
+        longest_pause: Seconds that a Retry-After may pause it at most.
+        in_flight: Requests on their way.
+    """
+
+    name: str
+    client: EndpointClient
+    at_a_time: AdaptiveLimit
+    requests: TokenBucket
+    tokens: TokenBucket
+    default_pause: float
+    longest_pause: float
+    in_flight: int = 0
+    _blocked_until: float = -math.inf
+    _resting_until: float = -math.inf
+    _failures: int = 0
+
+    def free_at(self, now: float) -> float:
+        """Say when a request may be sent: now, later, or (infinity) when another one has come back."""
+        if self.in_flight >= self.at_a_time.current:
+            return math.inf
+        return max(now, self._blocked_until, self.requests.ready_at(now), self.tokens.ready_at(now))
+
+    def rests(self, now: float) -> bool:
+        """Say whether it failed so often that others are preferred."""
+        return now < self._resting_until
+
+    def sent(self, tokens: int, now: float) -> None:
+        """Count a request as on its way."""
+        self.in_flight += 1
+        self.requests.take(1, now)
+        self.tokens.take(tokens, now)
+
+    def came_back(self, attempt: Attempt, *, sent_at: float, now: float, tokens: int) -> None:
+        """Learn from an outcome.
+
+        Args:
+            attempt: What became of the request.
+            sent_at: When it was sent.
+            now: The time.
+            tokens: Tokens that it used more than was estimated; fewer: negative.
+        """
+        self.in_flight -= 1
+        self.tokens.take(tokens, now)
+        if attempt.kind is Kind.RATE_LIMIT:
+            wanted = self.default_pause if attempt.retry_after is None else attempt.retry_after
+            self._blocked_until = max(self._blocked_until, now + min(wanted, self.longest_pause))
+            self.at_a_time.throttled(sent_at, now)
+        elif attempt.kind in _FAILURES:
+            self._failures += 1
+            if self._failures >= FAILURES_IN_A_ROW:
+                self._failures = 0
+                self._resting_until = now + REST_SECONDS
+        else:
+            self._failures = 0
+            self.at_a_time.succeeded()
+
+
+def choose(lanes: Sequence[Lane], now: float) -> tuple[Lane | None, float]:
+    """Choose where the next request goes: of the endpoints that are free, the one with the least on its way.
+
+    Args:
+        lanes: The endpoints.
+        now: The time.
+
+    Returns:
+        The endpoint, or None and the time at which one may be free (infinity: when a request has come back). Endpoints
+        that rest are asked only where all do.
+    """
+    awake = [lane for lane in lanes if not lane.rests(now)] or list(lanes)
+    times = [lane.free_at(now) for lane in awake]
+    free = [lane for lane, at in zip(awake, times, strict=True) if at <= now]
+    if free:
+        return min(free, key=lambda lane: lane.in_flight / lane.at_a_time.current), now
+    return None, min(times)

@@ -1,0 +1,87 @@
+"""How fast an endpoint may be asked: requests and tokens per minute, and as many at a time as it bears.
+
+The rule for requests at a time is additive increase, multiplicative decrease, as in congestion control (Chiu and Jain,
+1989): a 429 takes a quarter of them away, once for all that were on their way by then, and every 25 successes give one
+back. All times are those of a monotonic clock.
+"""
+
+from dataclasses import dataclass, field
+
+#: Share of the requests at a time that a 429 leaves.
+DECREASE = 0.75
+#: Successes that earn one request more at a time.
+SUCCESSES_PER_INCREASE = 25
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """A rate per minute; a single taking may be larger than what is there, and is then waited off by the next.
+
+    Attributes:
+        per_minute: What flows in; ``None`` sets no limit.
+    """
+
+    per_minute: float | None
+    _level: float = 0.0
+    _at: float | None = None
+
+    def ready_at(self, now: float) -> float:
+        """Say when something may be taken: now, or later."""
+        if self.per_minute is None:
+            return now
+        self._refill(now)
+        return now if self._level > 0 else now - self._level * 60 / self.per_minute + 1e-6
+
+    def take(self, amount: float, now: float) -> None:
+        """Take an amount; a negative one gives back what was reserved too much."""
+        if self.per_minute is not None:
+            self._refill(now)
+            self._level -= amount
+
+    def _refill(self, now: float) -> None:
+        # A second's worth may gather: a full minute's would let the first minute have two.
+        most = max(1.0, (self.per_minute or 0) / 60)
+        gained = most if self._at is None else (now - self._at) * (self.per_minute or 0) / 60
+        self._level = min(most, self._level + gained)
+        self._at = now
+
+
+@dataclass(slots=True)
+class AdaptiveLimit:
+    """Requests at a time.
+
+    Attributes:
+        most: The configured number, where it starts.
+    """
+
+    most: int
+    _current: float = field(init=False)
+    _successes: int = 0
+    _reduced_at: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._current = float(self.most)
+
+    @property
+    def current(self) -> int:
+        """Requests allowed at a time, at least one."""
+        return max(1, int(self._current))
+
+    def succeeded(self) -> None:
+        """Count a success."""
+        self._successes += 1
+        if self._successes >= SUCCESSES_PER_INCREASE:
+            self._successes = 0
+            self._current = min(float(self.most), self.current + 1)
+
+    def throttled(self, sent_at: float, now: float) -> None:
+        """Take a 429 into account.
+
+        Args:
+            sent_at: When the request was sent; one that was on its way at the last reduction says nothing new.
+            now: The time.
+        """
+        self._successes = 0
+        if sent_at > self._reduced_at:
+            self._current = max(1.0, self.current * DECREASE)
+            self._reduced_at = now
