@@ -1,14 +1,18 @@
 """The whole graph through KedroSession on the test environment, and again from the response store."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from mlflow.tracking import MlflowClient
+
+from clarilm_kedro.commands import commands
 
 pytestmark = pytest.mark.slow
 
@@ -98,3 +102,40 @@ def test_a_poor_teacher_does_not_stop_the_run(finished: Path, monkeypatch: pytes
         session.run()
     results = pd.read_parquet(next(tmp_path.rglob("results_table.parquet")))
     assert {"always-ask", "base"} <= set(results["system"])
+
+
+def command(root: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    monkeypatch.chdir(root)
+    result = CliRunner().invoke(commands, ["clarilm", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_plan_after_a_run_has_nothing_left_to_buy(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = command(finished, monkeypatch, "plan", "--env", "test")
+    assert "Together 0 calls, US$ 0.00." in told
+    assert told.count("exact") == 7
+    changed = command(finished, monkeypatch, "plan", "--env", "test", "-p", "ofs", "--params", "chat_llm.max_tokens=99")
+    assert "replies as long as so far" in changed
+    assert "Together 0 calls" not in changed
+
+
+def test_a_plan_before_any_run_is_an_estimate(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = command(workspace, monkeypatch, "plan", "--env", "paper")
+    assert told.count("estimate: ") == 7
+    assert "without deepseek-ai/DeepSeek-R1, whose price is not in the price table" in told
+    assert not (workspace / "data" / "paper").exists()
+
+
+def test_the_store_can_be_looked_into(finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = command(finished, monkeypatch, "store", "--env", "test")
+    assert "0 requests were lost on their way" in told
+    assert {"extraction", "facets", "answer", "choice"} <= set(told.split())
+    out = tmp_path / "replies.jsonl"
+    command(finished, monkeypatch, "store", "--env", "test", "export", "--stage", "facets", "--out", str(out))
+    stages = [json.loads(line)["stage"] for line in out.read_text().splitlines()]
+    assert len(stages) == len(set(read(finished, "llm_facet_replies")["question_id"]))
+    assert set(stages) == {"facets"}
+    assert command(finished, monkeypatch, "store", "--env", "test", "prune", "--model", "other", "--yes").endswith(
+        "0 replies deleted.\n"
+    )

@@ -1,11 +1,18 @@
 """``kedro clarilm``: what is not a pipeline."""
 
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
+from kedro.framework.cli.utils import _split_params
+from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
 
 NEXT = """
 Where to look next
@@ -25,17 +32,150 @@ def clarilm() -> None:
     """Look at what the pipelines made."""
 
 
+_ENV = click.option("--env", "-e", default=None, help="The environment, as for `kedro run`.")
+_PARAMS = click.option("--params", default="", callback=_split_params, help="As for `kedro run`.")
+
+
 @clarilm.command()
-@click.option("--env", "-e", default=None, help="The environment whose results are printed.")
+@_ENV
 def results(env: str | None) -> None:
     """Print the results table and where to look next."""
-    root = Path.cwd()
-    bootstrap_project(root)
-    with KedroSession.create(project_path=root, env=env) as session:
-        catalog = cast(KedroSession, session).load_context().catalog
+    with _context(env) as context:
+        catalog = context.catalog
         if not catalog.exists("results_markdown"):
             raise click.ClickException("There are no results yet: run `kedro run` first.")
         click.echo(catalog.load("results_markdown"))
         report = Path(str(vars(catalog.get("report"))["_filepath"]))
+    root = Path.cwd()
     shown = report.relative_to(root) if report.is_relative_to(root) else report
     click.echo(NEXT.format(report=shown))
+
+
+@clarilm.command()
+@_ENV
+@_PARAMS
+@click.option("--pipeline", "-p", default="__default__", help="The pipeline, as for `kedro run`.")
+def plan(env: str | None, params: dict[str, Any], pipeline: str) -> None:
+    """Print the chat requests that a run would send and what they would cost; sends and writes nothing."""
+    from kedro.framework.project import pipelines
+
+    from clarilm_kedro.chat.plan import PlanOptions
+    from clarilm_kedro.planning import plan_pipeline
+
+    with _context(env, params) as context:
+        if pipeline not in pipelines:
+            raise click.ClickException(f"There is no pipeline '{pipeline}'. Known: {', '.join(sorted(pipelines))}.")
+        options = PlanOptions.model_validate(context.params["plan"])
+        stages = list(plan_pipeline(pipelines[pipeline], cast(DataCatalog, context.catalog), options))
+    rows = [
+        (
+            stage.stage,
+            stage.model,
+            f"{stage.calls:,}",
+            f"{stage.stored:,}",
+            f"{stage.prompt_tokens:,}",
+            f"{stage.completion_tokens:,}",
+            "unknown" if stage.cost_usd is None else f"{stage.cost_usd:,.2f}",
+            stage.basis,
+        )
+        for stage in stages
+    ]
+    headings = ("stage", "model", "calls", "stored", "prompt tokens", "reply tokens", "US$", "basis")
+    click.echo("\n".join(_aligned([headings, *rows])))
+    known = sum(stage.cost_usd or 0.0 for stage in stages)
+    unknown = sorted({stage.model for stage in stages if stage.cost_usd is None})
+    without = f", without {', '.join(unknown)}, whose price is not in the price table" if unknown else ""
+    click.echo(f"Together {sum(stage.calls for stage in stages):,} calls, US$ {known:,.2f}{without}.")
+
+
+@clarilm.group(invoke_without_command=True)
+@_ENV
+@_PARAMS
+@click.pass_context
+def store(click_context: click.Context, env: str | None, params: dict[str, Any]) -> None:
+    """Look into the response store: what was asked, what it cost."""
+    with _context(env, params) as context:
+        path = Path(context.catalog.load("chat_llm").options.store)
+    click_context.obj = path
+    if click_context.invoked_subcommand:
+        return
+    from clarilm_kedro.chat.store_tools import store_statistics
+
+    rows, totals = store_statistics(path)
+    headings = ("stage", "model", "outcome", "requests", "prompt tokens", "reply tokens", "US$", "first", "last")
+    told = [
+        (
+            row["stage"],
+            row["model"],
+            row["kind"] or "on its way",
+            f"{row['requests']:,}",
+            f"{row['prompt_tokens']:,}",
+            f"{row['completion_tokens']:,}",
+            "unknown" if row["cost_usd"] is None else f"{row['cost_usd']:,.2f}",
+            row["first"],
+            row["last"],
+        )
+        for row in rows
+    ]
+    click.echo("\n".join(_aligned([headings, *told])))
+    click.echo(
+        f"{path}: {totals['replies']:,} replies, {totals['bytes'] / 1e6:,.1f} MB; {totals['bought_twice']:,} requests "
+        "were lost on their way when a run died, and sent again."
+    )
+
+
+@store.command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=None, help="A file; else printed.")
+@click.option("--stage", default=None, help="Only this stage.")
+@click.option("--model", default=None, help="Only this model.")
+@click.pass_obj
+def export(path: Path, out: Path | None, stage: str | None, model: str | None) -> None:
+    """Write the replies as JSON lines."""
+    from clarilm_kedro.chat.store_tools import export_replies
+
+    if out is None:
+        export_replies(path, sys.stdout, stage=stage, model=model)
+        return
+    with out.open("w", encoding="utf-8") as target:
+        lines = export_replies(path, target, stage=stage, model=model)
+    click.echo(f"{lines:,} replies written to {out}.")
+
+
+@store.command()
+@click.option("--older-than-days", type=float, default=None, help="Only replies received before.")
+@click.option("--model", default=None, help="Only this model's.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def prune(path: Path, older_than_days: float | None, model: str | None, yes: bool) -> None:
+    """Delete replies; what they cost stays in the ledger."""
+    from clarilm_kedro.chat.store_tools import prune_replies
+
+    if older_than_days is None and model is None:
+        raise click.UsageError("Say which: --older-than-days, --model, or both.")
+    if not yes:
+        click.confirm(f"Delete replies from {path}? A run that needs them buys them again", abort=True)
+    click.echo(f"{prune_replies(path, older_than_days=older_than_days, model=model):,} replies deleted.")
+
+
+@contextmanager
+def _context(env: str | None, params: dict[str, Any] | None = None) -> Iterator[KedroContext]:
+    root = Path.cwd()
+    bootstrap_project(root)
+    # The answer of a command, not the framework's account of how it came about.
+    logging.disable(logging.INFO)
+    try:
+        with KedroSession.create(project_path=root, env=env, runtime_params=params or None) as session:
+            yield cast(KedroSession, session).load_context()
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    numeric = [any(row[column][:1].isdigit() for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        yield "  ".join(cells).rstrip()

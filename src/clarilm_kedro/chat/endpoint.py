@@ -49,7 +49,6 @@ class ChatEndpoint:
         self.first_pause = first_pause
         self._api_key = api_key
         self._store: ResponseStore | None = None
-        self._weights: str | None = None
         self._opening = threading.Lock()
 
     def __repr__(self) -> str:
@@ -76,6 +75,10 @@ class ChatEndpoint:
                 "(US dollars per million tokens: input, output, date, source), or set budget_usd to null."
             )
         return price
+
+    @cached_property
+    def _weights(self) -> str | None:
+        return weights_identity(self.options.server) if self.options.server else None
 
     def complete(self, requests: Iterable[ChatRequest], *, stage: str) -> Iterator[ChatResult]:
         """Answer requests.
@@ -212,7 +215,6 @@ class ChatEndpoint:
     def _open(self) -> ResponseStore:
         with self._opening:
             if self._store is None:
-                self._weights = weights_identity(self.options.server) if self.options.server else None
                 self._store = open_store(self.options.store)
             return self._store
 

@@ -26,7 +26,8 @@ from clarilm_kedro.chat.usage import Usage
 
 logger = logging.getLogger(__name__)
 
-_SCHEMA_VERSION = 2
+#: Number of the tables' layout, in the file's ``user_version``.
+LAYOUT = 2
 _RESPONSES = """
 CREATE TABLE IF NOT EXISTS responses (
     key TEXT PRIMARY KEY,
@@ -296,18 +297,18 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, 1, _SCHEMA_VERSION):
+    if version not in (0, 1, LAYOUT):
         connection.close()
         raise StoreUnusable(
-            f"The response store {path} has layout {version}; this project reads layouts up to {_SCHEMA_VERSION}."
+            f"The response store {path} has layout {version}; this project reads layouts up to {LAYOUT}."
         )
-    if version < _SCHEMA_VERSION:
+    if version < LAYOUT:
         connection.execute("BEGIN IMMEDIATE")
         if version == 1:
             connection.execute(_FROM_1)
         connection.execute(_RESPONSES)
         connection.execute(_ATTEMPTS)
-        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version = {LAYOUT}")
         connection.execute("COMMIT")
     return connection
 

@@ -1,0 +1,78 @@
+"""A plan of the chat requests of a pipeline: which stages ask, what they would ask now, what that costs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import ibis.expr.types as ir
+import pandas as pd
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from clarilm_kedro.chat.endpoint import ChatEndpoint
+from clarilm_kedro.chat.plan import CountingModel, PlanOptions, StagePlan, estimate_stage
+from clarilm_kedro.datasets.chat_endpoint import ChatEndpointDataset
+
+
+def plan_pipeline(pipeline: Pipeline, catalog: DataCatalog, options: PlanOptions) -> Iterator[StagePlan]:
+    """Plan the stages of a pipeline that ask a chat model; nothing is asked and nothing is written.
+
+    Args:
+        pipeline: Any pipeline.
+        catalog: Its datasets; those that are there are read.
+        options: Assumptions for the stages whose inputs are not there.
+
+    Yields:
+        One plan per stage, in the order in which they run.
+
+    Raises:
+        ClarilmError: An input is missing and nothing is assumed about it.
+    """
+    known = _Rows(catalog)
+    for node in pipeline.nodes:
+        endpoint = _asked(node, catalog)
+        if endpoint is None:
+            continue
+        inputs = {name: catalog.get(name) for name in node.inputs}
+        if all(_is_there(name, dataset) for name, dataset in inputs.items()):
+            counting = CountingModel(endpoint)
+            loaded = {
+                name: counting if isinstance(dataset, ChatEndpointDataset) else catalog.load(name)
+                for name, dataset in inputs.items()
+            }
+            node.run(loaded)
+            yield counting.plan(node.short_name, options.stages.get(node.short_name))
+        else:
+            yield estimate_stage(endpoint, node.short_name, options, known)
+
+
+class _Rows(dict[str, int]):
+    """Rows of the datasets that are there, counted when they are asked for."""
+
+    def __init__(self, catalog: DataCatalog) -> None:
+        super().__init__()
+        self._catalog = catalog
+
+    def __contains__(self, name: object) -> bool:
+        dataset = self._catalog.get(str(name))
+        return dataset is not None and dataset.exists()
+
+    def __missing__(self, name: str) -> int:
+        self[name] = _count(self._catalog.load(name))
+        return self[name]
+
+
+def _asked(node: Node, catalog: DataCatalog) -> ChatEndpoint | None:
+    for name in node.inputs:
+        dataset = None if name.startswith("params:") else catalog.get(name)
+        if isinstance(dataset, ChatEndpointDataset):
+            return dataset.load()
+    return None
+
+
+def _is_there(name: str, dataset: Any) -> bool:
+    return name.startswith("params:") or (dataset is not None and dataset.exists())
+
+
+def _count(data: pd.DataFrame | ir.Table) -> int:
+    return int(data.count().execute()) if isinstance(data, ir.Table) else len(data)
