@@ -2,6 +2,7 @@ import sys
 import urllib.error
 import urllib.request
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, Field
@@ -23,23 +24,28 @@ class ListedFacets(BaseModel):
     facets: list[ListedFacet] = Field(min_length=2, max_length=2)
 
 
+def server(folder: Path) -> LlamaCppServer:
+    options = LlamaCppOptions(kind="llama_cpp", gguf=str(folder / "x.gguf"), log_file=folder / "logs" / "llama.log")
+    return LlamaCppServer(options)
+
+
 def test_a_missing_package_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(ClarilmError, match=r"clarilm_kedro\[embedded\]"):
-        LlamaCppServer(LlamaCppOptions(kind="llama_cpp", gguf=str(tmp_path / "x.gguf"))).start()
+        server(tmp_path).start()
 
 
 def test_a_missing_file_is_named(tmp_path):
     pytest.importorskip("xllamacpp")
     with pytest.raises(ClarilmError, match=r"no GGUF file .*x\.gguf"):
-        LlamaCppServer(LlamaCppOptions(kind="llama_cpp", gguf=str(tmp_path / "x.gguf"))).start()
+        server(tmp_path).start()
 
 
 def test_a_broken_file_is_named(tmp_path):
     pytest.importorskip("xllamacpp")
     (tmp_path / "x.gguf").write_bytes(b"GGUF and nothing more")
     with pytest.raises(ClarilmError, match=r"cannot load .*x\.gguf"):
-        LlamaCppServer(LlamaCppOptions(kind="llama_cpp", gguf=str(tmp_path / "x.gguf"))).start()
+        server(tmp_path).start()
 
 
 @pytest.mark.slow
@@ -50,7 +56,8 @@ def test_a_real_model_answers_in_the_shape_asked_for(tmp_path):
     options = ChatEndpointOptions.model_validate(
         {
             "model": "smollm2",
-            "server": {"kind": "llama_cpp", "gguf": "packaged:smollm2", "slots": 2, "n_ctx": 1024, "threads": 2},
+            "server": {"kind": "llama_cpp", "gguf": "packaged:smollm2", "slots": 2, "n_ctx": 1024, "threads": 2}
+            | {"log_file": tmp_path / "llama.log"},
             "store": tmp_path / "s.sqlite",
             "temperature": 0.0,
             "max_tokens": 200,

@@ -20,13 +20,14 @@ class SampleServerOptions(Options):
 
 
 class LlamaCppOptions(Options):
-    """A llama.cpp server in this process (package xllamacpp)."""
+    """A llama.cpp server (package xllamacpp)."""
 
     kind: Literal["llama_cpp"]
     gguf: str = Field("packaged:smollm2", description="path of a GGUF file, or a packaged model")
     slots: int = Field(4, ge=1, description="requests answered at the same time")
     n_ctx: int = Field(4096, ge=256, description="tokens of prompt and reply together, per slot")
     threads: int | None = Field(None, ge=1, description="threads for generation; null takes every core")
+    log_file: Path = Field(Path("data/llama_cpp.log"), description="what the server has to say")
 
 
 ServerOptions = Annotated[SampleServerOptions | LlamaCppOptions, Field(discriminator="kind")]

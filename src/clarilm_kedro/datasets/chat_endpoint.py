@@ -6,13 +6,13 @@ from kedro.io import AbstractDataset, DatasetError
 from pydantic import ValidationError
 
 from clarilm_kedro.chat.endpoint import ChatEndpoint
-from clarilm_kedro.chat.options import ChatEndpointOptions
+from clarilm_kedro.chat.options import ChatEndpointOptions, LlamaCppOptions
 from clarilm_kedro.chat.servers import stop_servers
 from clarilm_kedro.datasets.paths import in_project
 from clarilm_kedro.errors import ClarilmError
 
 # Options of servers that are paths.
-_PATHS = frozenset({"world_dir", "gguf"})
+_PATHS = frozenset({"world_dir", "gguf", "log_file"})
 
 _loaded: list[ChatEndpoint] = []
 
@@ -61,6 +61,8 @@ class ChatEndpointDataset(AbstractDataset[NoReturn, ChatEndpoint]):
     ) -> None:
         self.metadata = metadata
         if server:
+            if server.get("kind") == "llama_cpp":
+                server = {"log_file": str(LlamaCppOptions.model_fields["log_file"].default), **server}
             server = server | {name: in_project(server[name]) for name in _PATHS & server.keys()}
         if prices := options.get("prices"):
             options["prices"] = in_project(prices)
