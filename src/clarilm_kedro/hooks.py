@@ -216,7 +216,9 @@ def _summary(seconds: dict[str, float], usage: list[dict[str, Any]]) -> list[str
     if usage:
         sent = sum(stage["requests_sent"] for stage in usage)
         stored = sum(stage["store_hits"] for stage in usage)
-        lines.append(f"Chat requests: {sent} sent, {stored} answered from the response store.")
+        spent = sum(stage["cost_usd"] for stage in usage)
+        cost = f" US$ {spent:,.2f} spent." if spent else ""
+        lines.append(f"Chat requests: {sent} sent, {stored} answered from the response store.{cost}")
     return lines
 
 
