@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -30,9 +30,6 @@ from clarilm_kedro.pipelines.ingestion.schemas import (
     LanguageOptions,
 )
 from clarilm_kedro.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +181,7 @@ def describe_logs(
     return statistics, table(log_funnel(statistics), LOG_FUNNEL)
 
 
-def draw_log_funnel(log_funnel: pd.DataFrame) -> "Figure":
+def draw_log_funnel(log_funnel: pd.DataFrame) -> Any:  # Kedro warns of a name that it cannot resolve
     """Draw how many sessions each stage leaves, a panel per log.
 
     Args:
