@@ -6,6 +6,8 @@ from typing import Any
 
 #: Bytes of English text per token, where no server has counted yet; corrected by every counted reply.
 BYTES_PER_TOKEN = 4.0
+#: Tokens of a reply, where none has been seen and none asked for.
+FIRST_GUESS_TOKENS = 300
 
 
 @dataclass(frozen=True, slots=True)
