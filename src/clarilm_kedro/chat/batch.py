@@ -198,7 +198,9 @@ class BatchRows(Rows):
             reply = stored_response(key, shard.model, shard.stage, prompt.prompt_sha, attempt, usage) if ok else None
             settled.append(Settled(key, shard.stage, shard.model, shard.endpoint, attempt.kind, usage, cost, reply))
         self._journal.record(shard, settled, {key: attempt for key, attempt in answers if attempt.kind is not Kind.OK})
-        self._spool.note_bought([(entry.key, entry.cost_usd) for entry in settled])
+        # What a row cost is not known where it got no reply.
+        paid = [entry.cost_usd if entry.response else None for entry in settled]
+        self._spool.note_bought([(entry.key, cost) for entry, cost in zip(settled, paid, strict=True)])
         for (key, attempt), entry in zip(answers, settled, strict=True):
             delivery = Delivery(
                 key,

@@ -134,7 +134,7 @@ class RemoteBatches(BatchRows):
                     answered_at = time.monotonic()
                     done = batch.request_counts
                     seen[shard.sha] = (done.completed + done.failed if done else 0, batch.status)
-                    if batch.status in _ENDED:
+                    if _has_ended(batch):
                         del waiting[shard.sha]
                 bar.n = sum(number for number, _ in seen.values())
                 states = Counter(state for _, state in seen.values())
@@ -146,7 +146,7 @@ class RemoteBatches(BatchRows):
         """Look at a batch, and collect it if it has ended."""
         try:
             batch = self._api.look(shard.batch_id or "")
-            if batch.status in _ENDED:
+            if _has_ended(batch):
                 self._collect(shard, batch)
         except EndpointRefused as error:
             raise EndpointRefused(
@@ -216,6 +216,16 @@ class RemoteBatches(BatchRows):
                 self._url,
             )
             raise
+
+
+def _has_ended(batch: "Batch") -> bool:
+    if batch.status not in _ENDED:
+        return False
+    if batch.request_counts and batch.request_counts.completed and not batch.output_file_id:
+        # To go on without would be to buy every one of them again.
+        logger.warning("Batch %s is %s, and its answers are not there yet.", batch.id, batch.status)
+        return False
+    return True
 
 
 def _progress_bar(name: str, stage: str, shards: Iterable[Shard]) -> "tqdm[Any]":
