@@ -205,16 +205,17 @@ def read_answers(paths: Sequence[Path], secret: str | None) -> Iterator[Answer]:
 def _decode(raw: bytes) -> dict[str, Any] | None:
     try:
         line = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return line if isinstance(line, dict) and isinstance(line.get("custom_id"), str) else None
+    key = line.get("custom_id") if isinstance(line, dict) else None
+    return line if isinstance(key, str) and key.isascii() else None
 
 
 def _attempt(line: Mapping[str, Any]) -> Attempt:
     response, error = line.get("response"), line.get("error")
     if not isinstance(response, Mapping):
         code = error.get("code") if isinstance(error, Mapping) else None
-        if code in _UNSENT:
+        if isinstance(code, str) and code in _UNSENT:
             return Attempt(Kind.TIMEOUT, "The batch ended before this request was sent.")
         return read_refusal(500, json.dumps(error).encode(), {})
     status = response.get("status_code")

@@ -135,7 +135,7 @@ def read_answer(body: bytes) -> Attempt:
     """
     try:
         completion = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Attempt(Kind.NOT_JSON, f"The endpoint sent something else than JSON: {_excerpt(body)!r}.")
     if not isinstance(completion, dict):
         return Attempt(Kind.NOT_JSON, f"The endpoint sent no chat completion: {_excerpt(body)!r}.")
@@ -145,6 +145,10 @@ def read_answer(body: bytes) -> Attempt:
     choices = completion.get("choices")
     if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
         return Attempt(Kind.NOT_JSON, f"The endpoint sent a chat completion without choices: {_excerpt(body)!r}.")
+    objects = (choices[0].get("message"), completion.get("usage"))
+    names = (completion.get("model"), completion.get("system_fingerprint"))
+    if not (all(isinstance(part or {}, dict) for part in objects) and all(isinstance(n or "", str) for n in names)):
+        return Attempt(Kind.NOT_JSON, f"The endpoint sent a chat completion of an odd shape: {_excerpt(body)!r}.")
     return Attempt(Kind.OK, body=body, completion=completion)
 
 
@@ -197,7 +201,7 @@ def _error_of(body: bytes) -> tuple[str, str]:
     """Find message and code in an error body; OpenAI, vLLM and llama.cpp nest them, some servers do not."""
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     error = content.get("error", content) if isinstance(content, dict) else content
     if isinstance(error, dict):

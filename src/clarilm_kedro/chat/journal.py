@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from clarilm_kedro.chat.client import Attempt
 from clarilm_kedro.chat.outcomes import ACTIONS, Action
+from clarilm_kedro.chat.prompts import well_formed
 from clarilm_kedro.chat.runner import Delivery
 from clarilm_kedro.chat.store import ResponseStore, Settled, Statement
 from clarilm_kedro.chat.types import Kind
@@ -126,7 +127,7 @@ class BatchJournal:
         for key, attempt in failures.items():
             # What ends a run is to be tried again by the next one.
             if ACTIONS[attempt.kind] is not Action.FAIL_RUN:
-                values = (shard.endpoint, key, shard.model, shard.stage, attempt.kind, attempt.detail)
+                values = (shard.endpoint, key, shard.model, shard.stage, attempt.kind, well_formed(attempt.detail))
                 also.append((_FAIL, values))
         self._store.enter(settled, also).result()
 

@@ -23,6 +23,7 @@ from clarilm_kedro.chat.errors import StoreUnusable
 from clarilm_kedro.chat.lane import Lane, choose
 from clarilm_kedro.chat.outcomes import ACTIONS, Action
 from clarilm_kedro.chat.prices import Price
+from clarilm_kedro.chat.prompts import well_formed
 from clarilm_kedro.chat.store import LedgerEntry, LedgerOutcome, ResponseStore, StoredResponse
 from clarilm_kedro.chat.types import Kind
 from clarilm_kedro.chat.usage import BYTES_PER_TOKEN, FIRST_GUESS_TOKENS, Usage, estimate_tokens, read_usage
@@ -379,14 +380,18 @@ def stored_response(
     return StoredResponse(
         key=key,
         model=model,
-        served_model=completion.get("model"),
+        served_model=_name(completion.get("model")),
         stage=stage,
         prompt_sha=prompt,
         body=attempt.body,
         prompt_tokens=usage.prompt if counted else None,
         completion_tokens=usage.completion if counted else None,
-        system_fingerprint=completion.get("system_fingerprint"),
+        system_fingerprint=_name(completion.get("system_fingerprint")),
     )
+
+
+def _name(given: str | None) -> str | None:
+    return None if given is None else well_formed(given)
 
 
 def prompt_bytes(body: Mapping[str, Any]) -> int:

@@ -318,7 +318,8 @@ class ResponseStore:
                 for statement, values in statements:
                     connection.execute(statement, values)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        # Whatever it is: those who wait must hear of it, and a writer that ends would leave them waiting for ever.
+        except Exception as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             answers = sum(statement is _INSERT for statements, _ in batch for statement, _ in statements)

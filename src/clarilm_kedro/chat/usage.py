@@ -74,4 +74,5 @@ def _detail(usage: Mapping[str, Any], group: str, name: str) -> int:
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    # SQLite holds 63 bits.
+    return value if isinstance(value, int) and 0 < value < 2**63 else 0
