@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from clarilm_kedro.chat.batch_files import Spool, cut, read_answers, read_requests
 from clarilm_kedro.chat.journal import BatchJournal, Shard, State
+from clarilm_kedro.chat.parse import read_reply
 from clarilm_kedro.chat.runner import stored_response
 from clarilm_kedro.chat.store import ResponseStore, Settled
 from clarilm_kedro.chat.types import Kind
@@ -28,7 +29,12 @@ def odd(sound: dict) -> st.SearchStrategy:
     return st.fixed_dictionaries(parts)
 
 
-COMPLETIONS = odd(say("x")[1] | {"system_fingerprint": "f"})
+CHOICE = say("x")[1]["choices"][0]
+COMPLETIONS = st.builds(
+    lambda completion, choice: completion | {"choices": [choice]},
+    odd(say("x")[1] | {"system_fingerprint": "f"}),
+    odd(CHOICE) | st.builds(lambda message: CHOICE | {"message": message}, odd(CHOICE["message"])),
+) | odd(say("x")[1])
 LINES = odd({"custom_id": "k", "response": {"status_code": 200, "body": say("x")[1]}, "error": None}) | st.builds(
     lambda status, body, error: {"custom_id": "k", "response": {"status_code": status, "body": body}, "error": error},
     st.sampled_from([200, 400, 429, 500, 0, None]) | JSON,
@@ -61,6 +67,7 @@ def test_whatever_a_line_says_it_is_one_answer_that_can_be_stored(tmp_path, line
                 journal.record(shard, [], {"k": attempt})
                 continue
             assert attempt.completion is not None
+            read_reply(attempt.body)
             usage = read_usage(attempt.completion, 4)
             reply = stored_response("k", "m", "s", None, attempt, usage)
             journal.record(shard, [Settled("k", "s", "m", "e", attempt.kind, usage, None, reply)], {})

@@ -390,8 +390,8 @@ def stored_response(
     )
 
 
-def _name(given: str | None) -> str | None:
-    return None if given is None else well_formed(given)
+def _name(given: object) -> str | None:
+    return well_formed(given) if isinstance(given, str) else None
 
 
 def prompt_bytes(body: Mapping[str, Any]) -> int:
