@@ -25,6 +25,10 @@ def test_a_server_is_chosen_by_its_kind():
         (URL | {"concurency": 3}, "concurency"),
         (URL | {"concurrency": 1000}, "256"),
         ({"server": {"kind": "other"}}, "kind"),
+        ({"base_url": ["http://a/v1", "http://b/v1"], "mode": "batch"}, "needs one base_url"),
+        ({"server": {"kind": "llama_cpp"}, "mode": "batch_files"}, "needs one base_url"),
+        (URL | {"mode": "batch", "batch_max_requests": 60_000}, "50000"),
+        (URL | {"mode": "batch", "batch_max_bytes": 201_000_000}, "200000000"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(more, said):

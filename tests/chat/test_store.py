@@ -93,6 +93,21 @@ def test_a_store_of_another_layout_is_refused(path):
             open_store(path)
 
 
+def test_a_store_of_the_layout_before_batches_is_brought_up_to_date(path):
+    store = open_store(path)
+    store.put(response("k")).result(5)
+    close_store(store)
+    with sqlite3.connect(path) as connection:
+        connection.execute("drop table batches")
+        connection.execute("drop table batch_failures")
+        connection.execute("pragma user_version = 2")
+    connection.close()
+    store = open_store(path)
+    assert store.get("k")
+    assert store.select("select * from batches") == store.select("select * from batch_failures") == []
+    close_store(store)
+
+
 def test_a_damaged_reply_is_an_error_of_the_store(path):
     store = open_store(path)
     store.put(response("k")).result(5)

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from clarilm_kedro.chat.types import Kind
 
-# The api_key that the client library insists on where a server needs none.
-_NO_KEY = "none"
+#: The api_key that the client library insists on where a server needs none.
+NO_KEY = "none"
 _CONNECT_SECONDS = 10.0
 _EXCERPT = 300
 # Shorter texts are placeholders, and cutting them out of replies would damage those.
@@ -57,7 +57,7 @@ class EndpointClient:
         from openai import AsyncOpenAI, DefaultAioHttpClient
 
         self._timeout = timeout
-        self._secret = api_key if api_key and len(api_key) >= _SHORTEST_SECRET else None
+        self._secret = secret_in(api_key)
         # The default transport walks its whole pool for every request: with aiohttp a request costs half the time.
         transport = DefaultAioHttpClient(
             limits=httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
@@ -66,7 +66,7 @@ class EndpointClient:
         )
         self._openai = AsyncOpenAI(
             base_url=base_url,
-            api_key=api_key or _NO_KEY,
+            api_key=api_key or NO_KEY,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=min(_CONNECT_SECONDS, timeout / 2)),
             http_client=transport,
@@ -103,31 +103,11 @@ class EndpointClient:
         except TimeoutError:
             return Attempt(Kind.TIMEOUT, f"No complete reply within {self._timeout:g} s.")
         except APIStatusError as error:
-            return self._status(error.status_code, error.response.content, error.response.headers)
+            content = self._without_secret(error.response.content)
+            return read_refusal(error.status_code, content, error.response.headers)
         except (APIConnectionError, aiohttp.ClientError) as error:
             return self._no_answer(error)
-        return self._classify(self._without_secret(content))
-
-    def _classify(self, body: bytes) -> Attempt:
-        try:
-            completion = json.loads(body)
-        except ValueError:
-            return Attempt(Kind.NOT_JSON, f"The endpoint sent something else than JSON: {_excerpt(body)!r}.")
-        if not isinstance(completion, dict):
-            return Attempt(Kind.NOT_JSON, f"The endpoint sent no chat completion: {_excerpt(body)!r}.")
-        if error := completion.get("error"):
-            code = error.get("code") if isinstance(error, dict) else None
-            return self._status(code if isinstance(code, int) and code >= 400 else 500, body, {})
-        choices = completion.get("choices")
-        if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
-            return Attempt(Kind.NOT_JSON, f"The endpoint sent a chat completion without choices: {_excerpt(body)!r}.")
-        return Attempt(Kind.OK, body=body, completion=completion)
-
-    def _status(self, status: int, body: bytes, headers: Mapping[str, str]) -> Attempt:
-        content = self._without_secret(body)
-        message, code = _error_of(content)
-        detail = f"HTTP {status}: {(message or _excerpt(content) or 'no explanation').rstrip('.')}."
-        return Attempt(_kind_of(status, code), detail, retry_after=_retry_after(headers))
+        return read_answer(self._without_secret(content))
 
     def _no_answer(self, error: BaseException) -> Attempt:
         import aiohttp
@@ -141,7 +121,61 @@ class EndpointClient:
         return Attempt(Kind.CONNECTION, f"{type(cause).__name__}: {' '.join(said.split())}.", connected=connected)
 
     def _without_secret(self, body: bytes) -> bytes:
-        return body.replace(self._secret.encode(), b"***") if self._secret else body
+        return without_secret(body, self._secret)
+
+
+def read_answer(body: bytes) -> Attempt:
+    """Say what the body of a reply with status 200 is.
+
+    Args:
+        body: As received, without secrets.
+
+    Returns:
+        ``ok`` for a chat completion, whatever it says.
+    """
+    try:
+        completion = json.loads(body)
+    except (ValueError, RecursionError):
+        return Attempt(Kind.NOT_JSON, f"The endpoint sent something else than JSON: {_excerpt(body)!r}.")
+    if not isinstance(completion, dict):
+        return Attempt(Kind.NOT_JSON, f"The endpoint sent no chat completion: {_excerpt(body)!r}.")
+    if error := completion.get("error"):
+        code = error.get("code") if isinstance(error, dict) else None
+        return read_refusal(code if isinstance(code, int) and code >= 400 else 500, body, {})
+    choices = completion.get("choices")
+    if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
+        return Attempt(Kind.NOT_JSON, f"The endpoint sent a chat completion without choices: {_excerpt(body)!r}.")
+    objects = (choices[0].get("message"), completion.get("usage"))
+    names = (completion.get("model"), completion.get("system_fingerprint"))
+    if not (all(isinstance(part or {}, dict) for part in objects) and all(isinstance(n or "", str) for n in names)):
+        return Attempt(Kind.NOT_JSON, f"The endpoint sent a chat completion of an odd shape: {_excerpt(body)!r}.")
+    return Attempt(Kind.OK, body=body, completion=completion)
+
+
+def read_refusal(status: int, body: bytes, headers: Mapping[str, str]) -> Attempt:
+    """Say what a reply with another status than 200 is.
+
+    Args:
+        status: Of HTTP.
+        body: As received, without secrets.
+        headers: For ``Retry-After``.
+
+    Returns:
+        Anything but ``ok``.
+    """
+    message, code = _error_of(body)
+    detail = f"HTTP {status}: {(message or _excerpt(body) or 'no explanation').rstrip('.')}."
+    return Attempt(_kind_of(status, code), detail, retry_after=_retry_after(headers))
+
+
+def secret_in(api_key: str | None) -> str | None:
+    """Give what must be cut out of everything that comes back: the key, unless it is only a placeholder."""
+    return api_key if api_key and len(api_key) >= _SHORTEST_SECRET else None
+
+
+def without_secret(body: bytes, secret: str | None) -> bytes:
+    """Cut a secret out of what came back."""
+    return body.replace(secret.encode(), b"***") if secret else body
 
 
 def is_loopback(base_url: str) -> bool:
@@ -167,7 +201,7 @@ def _error_of(body: bytes) -> tuple[str, str]:
     """Find message and code in an error body; OpenAI, vLLM and llama.cpp nest them, some servers do not."""
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     error = content.get("error", content) if isinstance(content, dict) else content
     if isinstance(error, dict):

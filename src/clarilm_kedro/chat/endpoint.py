@@ -1,5 +1,6 @@
 """A chat model behind an OpenAI-compatible endpoint: OpenAI, DeepSeek, vLLM, Ollama, llama.cpp, scripted teacher."""
 
+import logging
 import sys
 import threading
 import time
@@ -9,7 +10,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from clarilm_kedro.chat.batch_api import BatchApi
+from clarilm_kedro.chat.batch_local import LocalBatches
+from clarilm_kedro.chat.batch_remote import RemoteBatches
 from clarilm_kedro.chat.client import EndpointClient, is_loopback
+from clarilm_kedro.chat.journal import BatchJournal
 from clarilm_kedro.chat.keys import request_key
 from clarilm_kedro.chat.lane import Lane
 from clarilm_kedro.chat.limits import AdaptiveLimit, TokenBucket
@@ -22,11 +27,14 @@ from clarilm_kedro.chat.signals import ended_by_sigterm
 from clarilm_kedro.chat.stats import StageStats
 from clarilm_kedro.chat.store import ResponseStore, close_store, open_store
 from clarilm_kedro.chat.types import ChatRequest, ChatResult, Message
-from clarilm_kedro.chat.window import Window
+from clarilm_kedro.chat.window import Rows, Window
 from clarilm_kedro.errors import ClarilmError
+
+logger = logging.getLogger(__name__)
 
 # One more line in a log file is worth more than ten a second; a terminal redraws in place.
 _LOG_SECONDS = 30.0
+_WINDOWS: dict[str, type[Rows]] = {"live": Window, "batch": RemoteBatches, "batch_files": LocalBatches}
 
 
 class ChatEndpoint:
@@ -88,6 +96,9 @@ class ChatEndpoint:
         more, with the error; one that was cut off, once more with twice the room. Interrupted (Ctrl-C, SIGTERM, or the
         iterator closed), no more is sent and what is on its way is stored.
 
+        In the batch modes all rows are walked over, round by round, and what is missing is bought in batches; see
+        :mod:`clarilm_kedro.chat.batch`. An iterator is drawn into a list first.
+
         Args:
             requests: The rows.
             stage: Name for the store, the progress bar and the statistics.
@@ -99,17 +110,18 @@ class ChatEndpoint:
             EndpointUnreachable: A request met no server in any of its attempts.
             EndpointRefused: The endpoint rejects the key or does not know the model, or the account is empty.
             BudgetExceeded: The next request might cost more than is left.
+            BatchPending: The requests are in files that the user must run (mode ``batch_files``).
             MissingOffline: A reply is missing, and the endpoint may not be asked.
             StoreUnusable: The response store is in use elsewhere or cannot be written.
             ClarilmError: A remote endpoint has no key, a server cannot be started, or a budget has no price.
         """
         store = self._open()
         stats = self.stats.setdefault(stage, StageStats(self.name, stage))
-        window = Window(self, store, stage, stats)
+        window = _WINDOWS[self.options.mode](self, store, stage, stats)
         started = time.monotonic()
         try:
             with ended_by_sigterm(), _progress_bar(self.name, stage, requests) as bar:
-                for result in window.results(iter(requests)):
+                for result in window.results(requests):
                     stats.rows += 1
                     stats.store_hits += result.source == "store"
                     stats.failures += result.status == "failed"
@@ -170,6 +182,43 @@ class ChatEndpoint:
             ClarilmError: A remote endpoint has no key, a server cannot be started, or a budget has no price.
         """
         options, price = self.options, self.price
+        urls = self._addresses_with_key()
+        for url in urls:
+            if pending := BatchJournal(store, f"{url} ({RemoteBatches.way})", options.model).unfinished():
+                logger.warning(
+                    "%d batches of '%s' are on their way at %s. What they answer is bought again here: set mode: batch "
+                    "to collect them.",
+                    len(pending),
+                    self.name,
+                    url,
+                )
+        return Runner(
+            lambda: [self._lane(url) for url in urls],
+            store,
+            RunnerOptions(options.max_attempts, self.first_pause, options.longest_pause, price, options.budget_usd),
+        )
+
+    def batch_api(self) -> BatchApi:
+        """Reach for the endpoint's Batch API.
+
+        Returns:
+            A client, to be closed by the caller.
+
+        Raises:
+            ClarilmError: A remote endpoint has no key, or a budget has no price.
+        """
+        options = self.options
+        (url,) = self._addresses_with_key()
+        return BatchApi(
+            url,
+            self._api_key,
+            timeout=options.timeout,
+            max_attempts=options.max_attempts,
+            first_pause=self.first_pause,
+            longest_pause=options.longest_pause,
+        )
+
+    def _addresses_with_key(self) -> tuple[str, ...]:
         urls = self.addresses()
         remote = next((url for url in urls if not is_loopback(url)), None)
         if remote and not self._api_key:
@@ -179,11 +228,7 @@ class ChatEndpoint:
                 "(OPENAI_API_KEY for openai) or as api_key of that entry in conf/local/credentials.yml. A server that "
                 "asks for no key takes any text."
             )
-        return Runner(
-            lambda: [self._lane(url) for url in urls],
-            store,
-            RunnerOptions(options.max_attempts, self.first_pause, options.longest_pause, price, options.budget_usd),
-        )
+        return urls
 
     def _lane(self, url: str) -> Lane:
         options = self.options

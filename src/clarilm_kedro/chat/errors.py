@@ -25,5 +25,9 @@ class BudgetExceeded(ClarilmError):
     """The next request might cost more than is left of the budget."""
 
 
+class BatchPending(ClarilmError):
+    """Requests are written to files that someone must run; the next run reads the answers."""
+
+
 class MissingOffline(ClarilmError):
     """A reply that the response store does not hold is needed, and the endpoint may not be asked."""

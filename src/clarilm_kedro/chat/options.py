@@ -81,6 +81,16 @@ class ChatEndpointOptions(Options):
         description="US dollars that a run may spend on this and the other models of its store; needs a price",
     )
     prices: Path | None = Field(None, description="YAML file of prices per model id; null knows none")
+    mode: Literal["live", "batch", "batch_files"] = Field(
+        "live",
+        description="live sends every request by itself; batch buys through the Batch API of OpenAI, at its lower "
+        "price and within 24 hours; batch_files writes files for `vllm run-batch` beside the store and ends the run",
+    )
+    batch_max_requests: int = Field(50_000, ge=1, le=50_000, description="requests per batch; OpenAI takes 50,000")
+    batch_max_bytes: int = Field(
+        180_000_000, ge=1, le=200_000_000, description="bytes per batch file; OpenAI takes 200 MB"
+    )
+    batch_poll_seconds: float = Field(60, gt=0, description="seconds between two looks at the batches on their way")
     offline: bool = Field(False, description="answer from the response store alone; a missing reply ends the run")
     store: Path = Field(description="SQLite file with every reply ever paid for")
 
@@ -106,4 +116,12 @@ class ChatEndpointOptions(Options):
     def _has_one_address(self) -> Self:
         if bool(self.base_url) == (self.server is not None):
             raise ValueError("give exactly one of base_url and server")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_go_to_one_address(self) -> Self:
+        if self.mode != "live" and (
+            self.server or not (isinstance(self.base_url, str) or len(self.base_url or ()) == 1)
+        ):
+            raise ValueError(f"mode {self.mode} needs one base_url, and no server that the project starts")
         return self

@@ -23,9 +23,10 @@ from clarilm_kedro.chat.errors import StoreUnusable
 from clarilm_kedro.chat.lane import Lane, choose
 from clarilm_kedro.chat.outcomes import ACTIONS, Action
 from clarilm_kedro.chat.prices import Price
+from clarilm_kedro.chat.prompts import well_formed
 from clarilm_kedro.chat.store import LedgerEntry, LedgerOutcome, ResponseStore, StoredResponse
 from clarilm_kedro.chat.types import Kind
-from clarilm_kedro.chat.usage import BYTES_PER_TOKEN, Usage, estimate_tokens, read_usage
+from clarilm_kedro.chat.usage import BYTES_PER_TOKEN, FIRST_GUESS_TOKENS, Usage, estimate_tokens, read_usage
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,6 @@ _DRAIN_SECONDS = 60.0
 _MOST_THROTTLED = 50
 # Weight of the newest reply in running means of reply lengths.
 _WEIGHT = 0.05
-_FIRST_GUESS_TOKENS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class _Job:
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self.bytes = sum(len(message["content"].encode()) for message in order.body["messages"])
+        self.bytes = prompt_bytes(order.body)
         self.kinds: list[Kind] = []
         self.seconds: list[float] = []
         self.reached = False
@@ -324,7 +324,7 @@ class Runner:
 
     def _estimate(self, job: _Job) -> tuple[int, int]:
         most = job.order.body.get("max_tokens")
-        usual = self._reply_tokens or float(most or _FIRST_GUESS_TOKENS)
+        usual = self._reply_tokens or float(most or FIRST_GUESS_TOKENS)
         return estimate_tokens(job.bytes, self._bytes_per_token), round(min(usual, most) if most else usual)
 
     def _learn(self, job: _Job, usage: Usage) -> None:
@@ -356,21 +356,50 @@ def pause(retry_after: float, number: int, first_pause: float) -> float:
 
 
 def _response(order: Order, attempt: Attempt, usage: Usage) -> StoredResponse:
+    return stored_response(order.key, order.body["model"], order.stage, prompt_sha(order.body), attempt, usage)
+
+
+def stored_response(
+    key: str, model: str, stage: str, prompt: str | None, attempt: Attempt, usage: Usage
+) -> StoredResponse:
+    """Make the row of the response store for a reply.
+
+    Args:
+        key: The request's.
+        model: Model asked for.
+        stage: Stage that asks.
+        prompt: SHA-256 of the system message.
+        attempt: The reply.
+        usage: Its tokens.
+
+    Returns:
+        The row.
+    """
     completion = attempt.completion or {}
     counted = not usage.estimated
     return StoredResponse(
-        key=order.key,
-        model=order.body["model"],
-        served_model=completion.get("model"),
-        stage=order.stage,
-        prompt_sha=_prompt_sha(order.body["messages"]),
+        key=key,
+        model=model,
+        served_model=_name(completion.get("model")),
+        stage=stage,
+        prompt_sha=prompt,
         body=attempt.body,
         prompt_tokens=usage.prompt if counted else None,
         completion_tokens=usage.completion if counted else None,
-        system_fingerprint=completion.get("system_fingerprint"),
+        system_fingerprint=_name(completion.get("system_fingerprint")),
     )
 
 
-def _prompt_sha(messages: list[dict[str, str]]) -> str | None:
-    system = "".join(message["content"] for message in messages if message["role"] == "system")
+def _name(given: object) -> str | None:
+    return well_formed(given) if isinstance(given, str) else None
+
+
+def prompt_bytes(body: Mapping[str, Any]) -> int:
+    """Count the bytes of a body's messages."""
+    return sum(len(message["content"].encode()) for message in body["messages"])
+
+
+def prompt_sha(body: Mapping[str, Any]) -> str | None:
+    """Name the fixed part of a body's prompt: SHA-256 of its system message; ``None`` without one."""
+    system = "".join(message["content"] for message in body["messages"] if message["role"] == "system")
     return hashlib.sha256(system.encode()).hexdigest() if system else None

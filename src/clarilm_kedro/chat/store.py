@@ -2,6 +2,7 @@
 
 Two tables: ``responses`` (the raw replies) and ``attempts``, the ledger: a row is committed before a request is sent
 and completed when its outcome is known. An attempt whose process died has no outcome; the provider may have billed it.
+Two more keep what :mod:`clarilm_kedro.chat.journal` says about batches.
 
 ``sqlite3 responses.sqlite 'select stage, model, kind, count(*), sum(cost_usd) from attempts group by 1, 2, 3'``
 """
@@ -17,50 +18,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from clarilm_kedro.chat.budget import Budget
 from clarilm_kedro.chat.errors import StoreUnusable
+from clarilm_kedro.chat.layout import connect
 from clarilm_kedro.chat.usage import Usage
 
 logger = logging.getLogger(__name__)
 
-#: Number of the tables' layout, in the file's ``user_version``.
-LAYOUT = 2
-_RESPONSES = """
-CREATE TABLE IF NOT EXISTS responses (
-    key TEXT PRIMARY KEY,
-    model TEXT NOT NULL,
-    served_model TEXT,
-    stage TEXT NOT NULL,
-    prompt_sha TEXT,
-    body BLOB NOT NULL,
-    prompt_tokens INTEGER,
-    completion_tokens INTEGER,
-    created TEXT NOT NULL,
-    system_fingerprint TEXT
-) WITHOUT ROWID
-"""
-_ATTEMPTS = """
-CREATE TABLE IF NOT EXISTS attempts (
-    id INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,
-    stage TEXT NOT NULL,
-    model TEXT NOT NULL,
-    endpoint TEXT NOT NULL,
-    started TEXT NOT NULL,
-    kind TEXT,
-    seconds REAL,
-    prompt_tokens INTEGER,
-    cached_tokens INTEGER,
-    completion_tokens INTEGER,
-    reasoning_tokens INTEGER,
-    estimated INTEGER,
-    cost_usd REAL
-)
-"""
-_FROM_1 = "ALTER TABLE responses ADD COLUMN system_fingerprint TEXT"
 _INSERT = "INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
 _BEGIN = "INSERT INTO attempts (id, key, stage, model, endpoint, started) VALUES (?, ?, ?, ?, ?, ?)"
 _END = """
@@ -74,7 +42,8 @@ _BATCH_ROWS = 256
 # them together. It waits this long for company.
 _LINGER_SECONDS = 0.001
 
-_Statement = tuple[str, tuple[object, ...]]
+#: A statement and its values.
+Statement = tuple[str, tuple[object, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +86,46 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class LedgerOutcome:
-    """What became of an attempt: a kind, seconds, tokens and US dollars (``None``: the model has no price)."""
+    """What became of an attempt.
+
+    Attributes:
+        id: Of its entry.
+        kind: A :class:`~clarilm_kedro.chat.types.Kind`.
+        seconds: What it took; ``None`` for a line of a batch.
+        usage: Tokens.
+        cost_usd: US dollars; ``None`` where the model has no price.
+    """
 
     id: int
     kind: str
-    seconds: float
+    seconds: float | None
     usage: Usage = field(default_factory=Usage)
     cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An attempt whose outcome is known when it is entered, as a line of a batch is.
+
+    Attributes:
+        key: The request's.
+        stage: Stage that asked.
+        model: Model asked for.
+        endpoint: Who was asked.
+        kind: A :class:`~clarilm_kedro.chat.types.Kind`.
+        usage: Tokens.
+        cost_usd: US dollars; ``None`` where the model has no price.
+        response: The reply, if there is one.
+    """
+
+    key: str
+    stage: str
+    model: str
+    endpoint: str
+    kind: str
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+    response: StoredResponse | None = None
 
 
 class ResponseStore:
@@ -139,6 +141,8 @@ class ResponseStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.budget = Budget()
+        #: Held while batches are bought: two stages at once would collect the same ones.
+        self.buying_batches = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(f"{path}.lock")
         try:
@@ -149,8 +153,8 @@ class ResponseStore:
                 "twice: wait until it has ended, or give this run a store of its own (--params store=DIR)."
             ) from None
         try:
-            self._reader = _connect(path)
-            writer = _connect(path)
+            self._reader = connect(path)
+            writer = connect(path)
             self.lost_attempts = self._mark_lost(writer)
             (last,) = writer.execute("SELECT coalesce(max(id), 0) FROM attempts").fetchone()
         except sqlite3.Error as error:
@@ -161,7 +165,7 @@ class ResponseStore:
             raise
         self._ids = count(last + 1)
         self._reading = threading.Lock()
-        self._queue: queue.SimpleQueue[tuple[Sequence[_Statement], Future[None]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Sequence[Statement], Future[None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, args=(writer,), name="response-store", daemon=True)
         self._thread.start()
 
@@ -177,12 +181,30 @@ class ResponseStore:
         Raises:
             StoreUnusable: The file is damaged.
         """
+        rows = self.select("SELECT body FROM responses WHERE key = ?", (key,))
+        try:
+            return zlib.decompress(rows[0][0]) if rows else None
+        except zlib.error as error:
+            raise self._unreadable(error) from error
+
+    def select(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Read what is on disk.
+
+        Args:
+            statement: SQL.
+            values: Its parameters.
+
+        Returns:
+            The rows.
+
+        Raises:
+            StoreUnusable: The file is damaged.
+        """
         try:
             with self._reading:
-                row = self._reader.execute("SELECT body FROM responses WHERE key = ?", (key,)).fetchone()
-            return zlib.decompress(row[0]) if row else None
-        except (sqlite3.Error, zlib.error) as error:
-            raise StoreUnusable(f"The response store {self.path} cannot be read: {error}. Move it away.") from error
+                return self._reader.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
 
     def begin(self, attempts: Sequence[tuple[str, str, str, str]]) -> tuple[list[LedgerEntry], Future[None]]:
         """Enter attempts that are about to be made.
@@ -208,10 +230,26 @@ class ResponseStore:
         Returns:
             A future as for :meth:`put`.
         """
-        usage = outcome.usage
-        tokens = (usage.prompt, usage.cached, usage.completion, usage.reasoning, int(usage.estimated))
-        ended: _Statement = (_END, (outcome.kind, outcome.seconds, *tokens, outcome.cost_usd, outcome.id))
-        return self._enqueue([ended] if response is None else [(_INSERT, _row(response)), ended])
+        return self._enqueue(_ended(outcome, response))
+
+    def enter(self, settled: Sequence[Settled], also: Sequence[Statement] = ()) -> Future[None]:
+        """Enter attempts whose outcome is known already, with their replies, in one commit.
+
+        Args:
+            settled: The attempts.
+            also: Statements that must hold exactly if these do.
+
+        Returns:
+            A future as for :meth:`put`.
+        """
+        statements: list[Statement] = []
+        started = _now()
+        for attempt in settled:
+            number = next(self._ids)
+            begun = (number, attempt.key, attempt.stage, attempt.model, attempt.endpoint, started)
+            outcome = LedgerOutcome(number, attempt.kind, None, attempt.usage, attempt.cost_usd)
+            statements += [(_BEGIN, begun), *_ended(outcome, attempt.response)]
+        return self._enqueue([*statements, *also])
 
     def put(self, response: StoredResponse) -> Future[None]:
         """Write a reply; a key that is there keeps its first reply.
@@ -231,10 +269,13 @@ class ResponseStore:
         self._reader.close()
         self._lock.release()
 
-    def _enqueue(self, statements: Sequence[_Statement]) -> Future[None]:
+    def _enqueue(self, statements: Sequence[Statement]) -> Future[None]:
         written: Future[None] = Future()
         self._queue.put((statements, written))
         return written
+
+    def _unreadable(self, error: Exception) -> StoreUnusable:
+        return StoreUnusable(f"The response store {self.path} cannot be read: {error}. Move it away.")
 
     def _mark_lost(self, connection: sqlite3.Connection) -> int:
         lost = connection.execute("UPDATE attempts SET kind = ? WHERE kind IS NULL", (LOST,)).rowcount
@@ -255,7 +296,7 @@ class ResponseStore:
                 self._commit(connection, batch)
         connection.close()
 
-    def _next_batch(self) -> tuple[list[tuple[Sequence[_Statement], Future[None]]], bool]:
+    def _next_batch(self) -> tuple[list[tuple[Sequence[Statement], Future[None]]], bool]:
         first = self._queue.get()
         if first is None:
             return [], False
@@ -270,14 +311,15 @@ class ResponseStore:
             batch.append(item)
         return batch, True
 
-    def _commit(self, connection: sqlite3.Connection, batch: list[tuple[Sequence[_Statement], Future[None]]]) -> None:
+    def _commit(self, connection: sqlite3.Connection, batch: list[tuple[Sequence[Statement], Future[None]]]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for statements, _ in batch:
                 for statement, values in statements:
                     connection.execute(statement, values)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        # Whatever it is: those who wait must hear of it, and a writer that ends would leave them waiting for ever.
+        except Exception as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             answers = sum(statement is _INSERT for statements, _ in batch for statement, _ in statements)
@@ -292,25 +334,11 @@ class ResponseStore:
                 written.set_result(None)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, 1, LAYOUT):
-        connection.close()
-        raise StoreUnusable(
-            f"The response store {path} has layout {version}; this project reads layouts up to {LAYOUT}."
-        )
-    if version < LAYOUT:
-        connection.execute("BEGIN IMMEDIATE")
-        if version == 1:
-            connection.execute(_FROM_1)
-        connection.execute(_RESPONSES)
-        connection.execute(_ATTEMPTS)
-        connection.execute(f"PRAGMA user_version = {LAYOUT}")
-        connection.execute("COMMIT")
-    return connection
+def _ended(outcome: LedgerOutcome, response: StoredResponse | None) -> list[Statement]:
+    usage = outcome.usage
+    tokens = (usage.prompt, usage.cached, usage.completion, usage.reasoning, int(usage.estimated))
+    ended: Statement = (_END, (outcome.kind, outcome.seconds, *tokens, outcome.cost_usd, outcome.id))
+    return [ended] if response is None else [(_INSERT, _row(response)), ended]
 
 
 def _row(response: StoredResponse) -> tuple[object, ...]:

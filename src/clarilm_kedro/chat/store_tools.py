@@ -12,7 +12,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from clarilm_kedro.chat.errors import StoreUnusable
-from clarilm_kedro.chat.store import LAYOUT
+from clarilm_kedro.chat.layout import LAYOUT
 
 _STATISTICS = """
 SELECT stage, model, kind, count(*) AS requests, coalesce(sum(prompt_tokens), 0) AS prompt_tokens,

@@ -6,6 +6,8 @@ from typing import Any
 
 #: Bytes of English text per token, where no server has counted yet; corrected by every counted reply.
 BYTES_PER_TOKEN = 4.0
+#: Tokens of a reply, where none has been seen and none asked for.
+FIRST_GUESS_TOKENS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +74,5 @@ def _detail(usage: Mapping[str, Any], group: str, name: str) -> int:
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    # SQLite holds 63 bits.
+    return value if isinstance(value, int) and 0 < value < 2**63 else 0

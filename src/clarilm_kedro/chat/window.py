@@ -1,6 +1,7 @@
 """The rows of a stage that are in work: from a request to its result, over the store, a purchase, a second asking."""
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ _ROWS_PER_PLACE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """A request on its way: what is asked now, and what that has taken so far."""
 
     request: ChatRequest
@@ -40,11 +41,11 @@ class _Row:
     cost_usd: float | None = None
 
 
-class Window:
-    """One call of :meth:`clarilm_kedro.chat.endpoint.ChatEndpoint.complete`.
+class Rows(ABC):
+    """One call of :meth:`clarilm_kedro.chat.endpoint.ChatEndpoint.complete`, however replies are bought.
 
     Args:
-        model: Builds bodies and keys, and opens the runner at the first request that the store cannot answer.
+        model: Builds bodies and keys, and reaches for the endpoint at the first request that the store cannot answer.
         store: Replies that are there.
         stage: Name of the stage.
         stats: Counted into.
@@ -55,59 +56,57 @@ class Window:
         self._store = store
         self._stage = stage
         self._stats = stats
-        self._runner: Runner | None = None
-        self._waiting: dict[str, list[_Row]] = {}
-        self._in_work = 0
         self._undelivered: dict[str, Delivery] = {}
 
-    def results(self, requests: Iterator[ChatRequest]) -> Iterator[ChatResult]:
+    @abstractmethod
+    def results(self, requests: Iterable[ChatRequest]) -> Iterator[ChatResult]:
         """Answer requests; see :meth:`clarilm_kedro.chat.endpoint.ChatEndpoint.complete`."""
-        most = self._model.places * _ROWS_PER_PLACE
-        while True:
-            while self._in_work < most:
-                request = next(requests, None)
-                if request is None:
-                    break
-                if result := self._advance(self._row(request)):
-                    yield result
-            if self._runner is None or not self._waiting:
-                return
-            for row in self._receive(self._runner.next()):
-                if result := self._advance(row):
-                    yield result
 
+    @abstractmethod
     def close(self) -> None:
-        """End the runner; what is on its way is stored."""
-        if self._runner:
-            self._runner.close()
+        """End; what is on its way is stored."""
 
-    def _row(self, request: ChatRequest) -> _Row:
+    @abstractmethod
+    def _buy(self, row: Row) -> None:
+        """See that the reply of a row is bought."""
+
+    def _met_invalid(self, row: Row) -> None:
+        """Count an invalid reply, if it was bought in this call."""
+        self._stats.invalid += row.attempts > 0
+
+    def _row(self, request: ChatRequest) -> Row:
         max_tokens = request.max_tokens or self._model.options.max_tokens
         body = self._model.body(request.messages, request, max_tokens)
-        return _Row(request, request.messages, max_tokens, body, self._model.key(body, request))
+        return Row(request, request.messages, max_tokens, body, self._model.key(body, request))
 
-    def _changed(self, row: _Row, messages: tuple[Message, ...], max_tokens: int | None) -> _Row:
+    def _changed(self, row: Row, messages: tuple[Message, ...], max_tokens: int | None) -> Row:
         body = self._model.body(messages, row.request, max_tokens)
         key = self._model.key(body, row.request)
         return replace(row, messages=messages, max_tokens=max_tokens, body=body, key=key)
 
-    def _again(self, row: _Row, reply: Reply, error: InvalidReplyError) -> _Row:
+    def _again(self, row: Row, reply: Reply, error: InvalidReplyError) -> Row:
         # The reply may quote log text, which must not gain a role by being sent back.
         said = Message("assistant", neutralise(reply.text))
         told = Message("user", neutralise(_ASK_AGAIN.format(error=error)))
         return replace(self._changed(row, (*row.messages, said, told), row.max_tokens), asked_again=True)
 
-    def _advance(self, row: _Row) -> ChatResult | None:
+    def _advance(self, row: Row) -> ChatResult | None:
         """Take a row as far as the store reaches: to its result, or to an order for what is missing."""
         if undelivered := self._undelivered.get(row.key):
             return self._failed(row, undelivered.kind, undelivered.detail)
         body = self._store.get(row.key)
         if body is not None:
             return self._read(row, read_reply(body))
-        self._order(row)
+        if self._model.options.offline:
+            raise MissingOffline(
+                f"The response store {self._store.path} holds no reply for row {row.request.row_id} of stage "
+                f"{self._stage}, and offline is set for the chat model '{self._model.name}'. Unset it to buy what is "
+                "missing."
+            )
+        self._buy(row)
         return None
 
-    def _read(self, row: _Row, reply: Reply) -> ChatResult | None:
+    def _read(self, row: Row, reply: Reply) -> ChatResult | None:
         if ACTIONS[reply.kind] is Action.GROW and row.max_tokens and not row.grown:
             return self._advance(replace(self._changed(row, row.messages, row.max_tokens * _GROWTH), grown=True))
         if reply.kind is not Kind.OK:
@@ -118,50 +117,10 @@ class Window:
         try:
             return self._answered(row, reply, strip_fence(reply.text), parse_reply(reply.text, schema.model))
         except InvalidReplyError as error:
-            self._stats.invalid += row.attempts > 0
+            self._met_invalid(row)
             if row.asked_again or ACTIONS[error.kind] is not Action.ASK_AGAIN:
                 return self._failed(row, error.kind, str(error), reply)
             return self._advance(self._again(row, reply, error))
-
-    def _order(self, row: _Row) -> None:
-        if self._model.options.offline:
-            raise MissingOffline(
-                f"The response store {self._store.path} holds no reply for row {row.request.row_id} of stage "
-                f"{self._stage}, and offline is set for the chat model '{self._model.name}'. Unset it to buy what is "
-                "missing."
-            )
-        self._in_work += 1
-        if row.key in self._waiting:
-            self._waiting[row.key].append(row)
-            return
-        if self._runner is None:
-            self._runner = self._model.runner(self._store)
-        self._waiting[row.key] = [row]
-        self._runner.submit(Order(row.key, row.body, self._stage))
-
-    def _receive(self, delivery: Delivery) -> list[_Row]:
-        first, *others = self._waiting.pop(delivery.key)
-        self._in_work -= 1 + len(others)
-        self._count(delivery)
-        if delivery.kind is not Kind.OK:
-            self._raise_if_hopeless(delivery)
-            self._undelivered[delivery.key] = delivery
-        cost = first.cost_usd
-        if delivery.cost_usd is not None:
-            cost = (cost or 0.0) + delivery.cost_usd
-        return [replace(first, attempts=first.attempts + delivery.attempts, cost_usd=cost), *others]
-
-    def _count(self, delivery: Delivery) -> None:
-        stats, usage = self._stats, delivery.usage
-        stats.requests_sent += delivery.attempts
-        stats.kinds.update(map(str, delivery.kinds))
-        for seconds in delivery.seconds:
-            stats.latencies.add(seconds)
-        stats.prompt_tokens += usage.prompt
-        stats.cached_tokens += usage.cached
-        stats.completion_tokens += usage.completion
-        stats.reasoning_tokens += usage.reasoning
-        stats.cost_usd += delivery.cost_usd or 0.0
 
     def _raise_if_hopeless(self, delivery: Delivery) -> None:
         where = f"{delivery.endpoint} (chat model '{self._model.name}', stage {self._stage})"
@@ -181,7 +140,7 @@ class Window:
                 f"No request is answered at {where}: {delivery.detail} {ADVICE[delivery.kind]}" + kept
             )
 
-    def _answered(self, row: _Row, reply: Reply, text: str, parsed: Any) -> ChatResult:
+    def _answered(self, row: Row, reply: Reply, text: str, parsed: Any) -> ChatResult:
         return ChatResult(
             row_id=row.request.row_id,
             key=row.key,
@@ -198,7 +157,7 @@ class Window:
             attempts=row.attempts,
         )
 
-    def _failed(self, row: _Row, kind: Kind, error: str, reply: Reply | None = None) -> ChatResult:
+    def _failed(self, row: Row, kind: Kind, error: str, reply: Reply | None = None) -> ChatResult:
         return ChatResult(
             row_id=row.request.row_id,
             key=row.key,
@@ -215,3 +174,71 @@ class Window:
             error_kind=kind,
             error=error,
         )
+
+
+class Window(Rows):
+    """Buys replies one by one: rows are drawn only as places become free, so few are in work at a time."""
+
+    def __init__(self, model: "ChatEndpoint", store: ResponseStore, stage: str, stats: StageStats) -> None:
+        super().__init__(model, store, stage, stats)
+        self._runner: Runner | None = None
+        self._waiting: dict[str, list[Row]] = {}
+        self._in_work = 0
+
+    def results(self, requests: Iterable[ChatRequest]) -> Iterator[ChatResult]:
+        """Answer requests; see :meth:`clarilm_kedro.chat.endpoint.ChatEndpoint.complete`."""
+        coming = iter(requests)
+        most = self._model.places * _ROWS_PER_PLACE
+        while True:
+            while self._in_work < most:
+                request = next(coming, None)
+                if request is None:
+                    break
+                if result := self._advance(self._row(request)):
+                    yield result
+            if self._runner is None or not self._waiting:
+                return
+            for row in self._receive(self._runner.next()):
+                if result := self._advance(row):
+                    yield result
+
+    def close(self) -> None:
+        """End the runner; what is on its way is stored."""
+        if self._runner:
+            self._runner.close()
+
+    def _buy(self, row: Row) -> None:
+        self._in_work += 1
+        if row.key in self._waiting:
+            self._waiting[row.key].append(row)
+            return
+        if self._runner is None:
+            self._runner = self._model.runner(self._store)
+        self._waiting[row.key] = [row]
+        self._runner.submit(Order(row.key, row.body, self._stage))
+
+    def _receive(self, delivery: Delivery) -> list[Row]:
+        first, *others = self._waiting.pop(delivery.key)
+        self._in_work -= 1 + len(others)
+        count(delivery, self._stats)
+        if delivery.kind is not Kind.OK:
+            self._raise_if_hopeless(delivery)
+            self._undelivered[delivery.key] = delivery
+        cost = first.cost_usd
+        if delivery.cost_usd is not None:
+            cost = (cost or 0.0) + delivery.cost_usd
+        return [replace(first, attempts=first.attempts + delivery.attempts, cost_usd=cost), *others]
+
+
+def count(delivery: Delivery, stats: StageStats) -> None:
+    """Count a delivery into the statistics of its stage."""
+    usage = delivery.usage
+    stats.requests_sent += delivery.attempts
+    stats.kinds.update(map(str, delivery.kinds))
+    for seconds in delivery.seconds:
+        stats.latencies.add(seconds)
+    stats.prompt_tokens += usage.prompt
+    stats.cached_tokens += usage.cached
+    stats.completion_tokens += usage.completion
+    stats.reasoning_tokens += usage.reasoning
+    stats.cost_usd += delivery.cost_usd or 0.0

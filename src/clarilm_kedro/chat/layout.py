@@ -1,0 +1,100 @@
+"""The tables of the response store, and how files of earlier layouts are brought up to date."""
+
+import sqlite3
+from pathlib import Path
+
+from clarilm_kedro.chat.errors import StoreUnusable
+
+#: Number of the tables' layout, in the file's ``user_version``.
+LAYOUT = 3
+_RESPONSES = """
+CREATE TABLE IF NOT EXISTS responses (
+    key TEXT PRIMARY KEY,
+    model TEXT NOT NULL,
+    served_model TEXT,
+    stage TEXT NOT NULL,
+    prompt_sha TEXT,
+    body BLOB NOT NULL,
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
+    created TEXT NOT NULL,
+    system_fingerprint TEXT
+) WITHOUT ROWID
+"""
+_ATTEMPTS = """
+CREATE TABLE IF NOT EXISTS attempts (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    model TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    started TEXT NOT NULL,
+    kind TEXT,
+    seconds REAL,
+    prompt_tokens INTEGER,
+    cached_tokens INTEGER,
+    completion_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    estimated INTEGER,
+    cost_usd REAL
+)
+"""
+_BATCHES = """
+CREATE TABLE IF NOT EXISTS batches (
+    shard_sha TEXT PRIMARY KEY,
+    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    file_id TEXT,
+    batch_id TEXT,
+    state TEXT NOT NULL,
+    n_requests INTEGER NOT NULL,
+    lines_read INTEGER NOT NULL DEFAULT 0,
+    created TEXT NOT NULL
+) WITHOUT ROWID
+"""
+_BATCH_FAILURES = """
+CREATE TABLE IF NOT EXISTS batch_failures (
+    endpoint TEXT NOT NULL,
+    key TEXT NOT NULL,
+    model TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (endpoint, key)
+) WITHOUT ROWID
+"""
+_FROM_1 = "ALTER TABLE responses ADD COLUMN system_fingerprint TEXT"
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file of a response store.
+
+    Args:
+        path: The file; made if it is not there.
+
+    Returns:
+        A connection that commits every statement by itself, for use by any one thread at a time.
+
+    Raises:
+        StoreUnusable: The file has a layout that this project does not know.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in range(LAYOUT + 1):
+        connection.close()
+        raise StoreUnusable(
+            f"The response store {path} has layout {version}; this project reads layouts up to {LAYOUT}."
+        )
+    if version < LAYOUT:
+        connection.execute("BEGIN IMMEDIATE")
+        if version == 1:
+            connection.execute(_FROM_1)
+        for table in (_RESPONSES, _ATTEMPTS, _BATCHES, _BATCH_FAILURES):
+            connection.execute(table)
+        connection.execute(f"PRAGMA user_version = {LAYOUT}")
+        connection.execute("COMMIT")
+    return connection

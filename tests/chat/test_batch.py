@@ -1,0 +1,685 @@
+import json
+import logging
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from batch_server import BatchServer, echo, fail, say
+from pydantic import BaseModel
+
+from clarilm_kedro.chat import batch as batch_module
+from clarilm_kedro.chat.endpoint import ChatEndpoint
+from clarilm_kedro.chat.errors import BatchPending, BudgetExceeded, EndpointRefused, MissingOffline
+from clarilm_kedro.chat.store import ResponseStore
+from clarilm_kedro.chat.types import ChatRequest, ChatResult, Kind, Message, ResponseSchema
+
+SECRET = "sk-very-secret-key-0123456789"
+PRICES = "m-1: {input: 1000000, output: 0, batch_factor: 0.5, date: 2026-01-01, source: a test}\n"
+
+
+class Facet(BaseModel):
+    facet: str
+    score: int
+
+
+FACET = ResponseSchema("facets", Facet)
+GOOD = '{"facet": "budget", "score": 1}'
+
+
+def ask_for(text: str, *, row_id: str | None = None, response: ResponseSchema | None = None, **options) -> ChatRequest:
+    return ChatRequest(row_id or text, (Message("system", "Be brief."), Message("user", text)), response, **options)
+
+
+def rows(number: int) -> list[ChatRequest]:
+    return [ask_for(f"row {index}") for index in range(number)]
+
+
+def answers(model: ChatEndpoint, requests, stage: str = "s") -> dict[str, ChatResult]:
+    return {result.row_id: result for result in model.complete(requests, stage=stage)}
+
+
+@pytest.fixture
+def provider() -> Iterator[Callable[..., BatchServer]]:
+    with ExitStack() as stack:
+        yield lambda reply=echo: stack.enter_context(BatchServer(reply))
+
+
+@pytest.fixture
+def batches(endpoint) -> Callable[..., ChatEndpoint]:
+    def make(server: BatchServer | str, **options) -> ChatEndpoint:
+        url = server if isinstance(server, str) else server.url
+        return endpoint(url, **({"mode": "batch", "batch_poll_seconds": 0.01} | options))
+
+    return make
+
+
+def journal(store: Path) -> list[tuple]:
+    with sqlite3.connect(store) as connection:
+        return connection.execute(
+            "select batch_id, state, n_requests, lines_read from batches order by created"
+        ).fetchall()
+
+
+def ledger(store: Path) -> Counter[str]:
+    with sqlite3.connect(store) as connection:
+        return Counter(kind for (kind,) in connection.execute("select kind from attempts"))
+
+
+def mixed(body: dict) -> tuple[int, dict]:
+    """Answers of every sort, the same in both modes."""
+    last = body["messages"][-1]["content"]
+    if "cannot be used" in last:
+        return say(GOOD if "row 3" in body["messages"][1]["content"] else "still bad")
+    sorts = {
+        "row 1": fail(400, "odd request"),
+        "row 2": say(None, refusal="I will not."),
+        "row 3": say("no JSON"),
+        "row 4": say("never JSON"),
+        "row 5": say("half", finish_reason="length") if body.get("max_tokens") == 50 else say(GOOD),
+        "row 6": say("half", finish_reason="length"),
+        "row 7": say(f"<think>Hm.</think>{GOOD}"),
+        "row 8": fail(400, "x", "content_filter"),
+    }
+    return sorts.get(last, say(GOOD))
+
+
+def test_results_equal_those_of_the_live_mode_row_by_row(provider, batches, tmp_path):
+    (tmp_path / "prices.yml").write_text(PRICES)
+    server = provider(mixed)
+    asked = [ask_for(f"row {number % 12}", row_id=str(number), response=FACET) for number in range(24)]
+    options = {"max_tokens": 50, "prices": tmp_path / "prices.yml"}
+    live_model = batches(server, mode="live", store=tmp_path / "live.sqlite", concurrency=1, **options)
+    live = answers(live_model, asked)
+    model = batches(server, batch_max_requests=5, **options)
+    batch = answers(model, iter(asked))
+    assert batch.keys() == live.keys()
+    for row_id, result in live.items():
+        half = None if result.cost_usd is None else pytest.approx(result.cost_usd / 2)
+        assert batch[row_id] == replace(result, cost_usd=half), row_id
+    assert sum(result.attempts > 0 for result in batch.values()) == 12
+    one, other = model.stats["s"].as_dict(), live_model.stats["s"].as_dict()
+    for name in ("rows", "requests_sent", "store_hits", "prompt_tokens", "completion_tokens", "failures", "invalid"):
+        assert one[name] == other[name], name
+    assert one["cost_usd"] == pytest.approx(other["cost_usd"] / 2)
+    assert {name: value for name, value in one.items() if name.startswith("requests.")} == {
+        name: value for name, value in other.items() if name.startswith("requests.")
+    }
+
+
+def test_the_store_holds_what_the_live_mode_would_have_stored(provider, batches, tmp_path):
+    server = provider()
+    stores = {"live": tmp_path / "live.sqlite", "batch": tmp_path / "batch.sqlite"}
+    for mode, store in stores.items():
+        model = batches(server, mode=mode, store=store)
+        answers(model, rows(3))
+        model.close()
+    kept = {}
+    for mode, store in stores.items():
+        with sqlite3.connect(store) as connection:
+            names = "key, model, served_model, stage, prompt_sha, prompt_tokens, completion_tokens, system_fingerprint"
+            kept[mode] = connection.execute(f"select {names} from responses order by key").fetchall()
+            endpoints = {endpoint for (endpoint,) in connection.execute("select endpoint from attempts")}
+        assert endpoints == {server.url if mode == "live" else f"{server.url} (batch)"}
+    assert kept["live"] == kept["batch"]
+    assert None not in kept["batch"][0][:-1]
+
+
+def test_what_was_bought_in_batches_needs_neither_endpoint_nor_key(provider, batches, dead_url):
+    server = provider()
+    answers(batches(server), rows(3))
+    for mode in ("batch", "live", "batch_files"):
+        again = answers(batches(dead_url, mode=mode, offline=True), rows(3))
+        assert {result.source for result in again.values()} == {"store"}
+    with pytest.raises(MissingOffline):
+        answers(batches(dead_url, offline=True), rows(4))
+
+
+def test_shards_keep_the_limits_and_do_not_depend_on_the_order_of_rows(provider, batches, tmp_path):
+    shas = []
+    for number, order in enumerate((rows(10), rows(10)[::-1])):
+        server = provider()
+        answers(batches(server, store=tmp_path / str(number) / "r.sqlite", batch_max_requests=4), order)
+        assert server.sizes == [4, 4, 2]
+        keys = [line["custom_id"] for shard in range(3) for line in server.asked(shard)]
+        assert keys == sorted(keys)
+        shas.append([server.files[batch.input_file_id] for batch in server.batches])
+    assert shas[0] == shas[1]
+
+
+def test_files_keep_the_limit_of_bytes(provider, batches):
+    server = provider()
+    answers(batches(server, batch_max_bytes=1000), rows(10))
+    sizes = [len(server.files[batch.input_file_id]) for batch in server.batches]
+    assert len(sizes) > 1
+    assert max(sizes) <= 1000
+    assert sum(server.sizes) == 10
+
+
+def test_a_line_is_what_the_batch_api_expects(provider, batches):
+    server = provider()
+    model = batches(server, seed=3)
+    request = ask_for("q", response=FACET)
+    server.reply = lambda _: say(GOOD)
+    result = answers(model, [request])["q"]
+    (line,) = server.asked(0)
+    assert line == {
+        "custom_id": result.key,
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": model.body(request.messages, request, None),
+    }
+    assert server.batches[0].metadata.keys() == {"shard_sha"}
+
+
+def test_equal_keys_are_sent_once(provider, batches):
+    server = provider()
+    results = answers(batches(server), [ask_for("ab"[number % 2], row_id=str(number)) for number in range(9)])
+    assert server.sizes == [2]
+    assert sorted(result.attempts for result in results.values()) == [0] * 7 + [1, 1]
+
+
+def test_a_second_asking_goes_into_a_second_batch(provider, batches):
+    server = provider(mixed)
+    results = answers(batches(server), [ask_for(f"row {number}", response=FACET) for number in (0, 3, 9)])
+    assert server.sizes == [3, 1]
+    assert "cannot be used" in server.asked(1)[0]["body"]["messages"][-1]["content"]
+    assert (results["row 3"].parsed, results["row 3"].attempts) == (Facet(facet="budget", score=1), 2)
+
+
+def test_lines_of_an_expired_batch_return(provider, batches, tmp_path):
+    server = provider()
+    server.ends = ["expired", "expired", "completed"]
+    results = answers(batches(server), rows(8))
+    assert server.sizes == [8, 4, 2]
+    assert {result.status for result in results.values()} == {"ok"}
+    assert sorted(result.attempts for result in results.values()) == [1] * 4 + [2] * 2 + [3] * 2
+    assert ledger(tmp_path / "responses.sqlite") == {"ok": 8, "timeout": 6}
+
+
+@pytest.mark.parametrize("status", [429, 500, 0])
+def test_passing_troubles_return_until_the_attempts_are_used_up(provider, batches, status):
+    kinds = {429: Kind.RATE_LIMIT, 500: Kind.SERVER, 0: Kind.SERVER}
+    server = provider(lambda body: fail(status) if body["messages"][-1]["content"] == "row 1" else echo(body))
+    results = answers(batches(server), rows(3))
+    assert server.sizes == [3, 1, 1]
+    bad = results.pop("row 1")
+    assert (bad.status, bad.error_kind, bad.attempts, bad.source) == ("failed", kinds[status], 3, "net")
+    assert {result.status for result in results.values()} == {"ok"}
+    # A later run tries again.
+    server.reply = echo
+    assert answers(batches(server), rows(3))["row 1"].status == "ok"
+
+
+def test_a_trouble_that_passes_is_forgotten(provider, batches):
+    calls = Counter()
+
+    def reply(body: dict) -> tuple[int, dict]:
+        last = body["messages"][-1]["content"]
+        calls[last] += 1
+        return fail(500) if calls[last] < 3 else echo(body)
+
+    server = provider(reply)
+    assert {result.attempts for result in answers(batches(server), rows(3)).values()} == {3}
+    # The same file three times over, but three batches with names of their own.
+    assert len({batch.metadata["shard_sha"] for batch in server.batches}) == 3
+
+
+def test_a_rejected_request_fails_its_row_and_is_not_sent_again_in_this_run(provider, batches):
+    server = provider(mixed)
+    results = answers(batches(server), [ask_for(f"row {number}", response=FACET) for number in (0, 1, 3)])
+    assert (results["row 1"].error_kind, results["row 1"].error) == (Kind.BAD_REQUEST, "HTTP 400: odd request.")
+    assert server.sizes == [3, 1]
+
+
+def test_torn_foreign_and_double_lines_are_skipped_and_what_they_answered_is_asked_again(provider, batches, caplog):
+    server = provider()
+
+    def spoil(lines: list[bytes]) -> list[bytes]:
+        server.spoil = lambda unchanged: unchanged
+        foreign = lines[1].replace(json.loads(lines[1])["custom_id"].encode(), b"another")
+        return [lines[0][:40] + b"\n", foreign, *lines[2:], lines[2], b"[1]\n", b"\n", lines[3][:50]]
+
+    server.spoil = spoil
+    results = answers(batches(server), rows(6))
+    assert {result.status for result in results.values()} == {"ok"}
+    assert {row_id: result.text for row_id, result in results.items()} == {row: f"echo: {row}" for row in results}
+    assert server.sizes == [6, 2]
+    assert "is no answer and is skipped" in caplog.text
+    assert "no open request" in caplog.text
+    assert "ends within a line" in caplog.text
+
+
+def test_calls_that_fail_in_passing_are_made_again_and_no_batch_twice(provider, batches, caplog):
+    server = provider()
+    told: Counter[tuple[str, str]] = Counter()
+
+    def on(what: str, when: str):
+        told[what, when] += 1
+        if told[what, when] == 1:
+            return "drop" if when == "after" else fail(503)
+        return None
+
+    server.on = on
+    results = answers(batches(server, batch_max_requests=2, max_attempts=5), rows(6))
+    assert {result.status for result in results.values()} == {"ok"}
+    assert server.sizes == [2, 2, 2]
+    assert {what for what, when in told if when == "after"} == {"upload", "create", "list", "look", "content"}
+
+
+def test_answers_that_are_late_are_waited_for(provider, batches, caplog):
+    server = provider()
+    looks = Counter()
+
+    def on(what: str, when: str):
+        looks[what, when] += 1
+        if (what, when) == ("look", "after") and server.batches[0].status == "completed" and looks[what, when] < 5:
+            return 200, server.batches[0].as_json() | {"output_file_id": None}
+        return None
+
+    server.on = on
+    assert len(answers(batches(server), rows(2))) == 2
+    assert server.sizes == [2]
+    assert "not there yet" in caplog.text
+
+
+def test_polling_survives_a_provider_out_of_reach_for_a_while(provider, batches, caplog):
+    server = provider()
+    looks = Counter()
+
+    def on(what: str, when: str):
+        looks[what] += when == "before"
+        return "drop" if what == "look" and looks["look"] < 8 else None
+
+    server.on = on
+    assert len(answers(batches(server), rows(2))) == 2
+    assert "go on without being looked at" in caplog.text
+    assert server.sizes == [2]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from clarilm_kedro.chat.endpoint import ChatEndpoint
+from clarilm_kedro.chat.options import ChatEndpointOptions
+from clarilm_kedro.chat.types import ChatRequest, Message
+url, store = sys.argv[1:]
+options = ChatEndpointOptions(
+    model="m-1", base_url=url, store=Path(store), mode="batch", batch_poll_seconds=0.05, batch_max_requests=2
+)
+def ask_for(text):
+    return ChatRequest(text, (Message("system", "Be brief."), Message("user", text)))
+list(ChatEndpoint(options).complete([ask_for(f"row {number}") for number in range(6)], stage="s"))
+"""
+
+
+@pytest.mark.parametrize("number", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("what", "when"),
+    [
+        ("upload", "before"),
+        ("upload", "after"),
+        ("create", "before"),
+        ("create", "after"),
+        ("look", "before"),
+        ("look", "after"),
+        ("content", "before"),
+        ("content", "after"),
+    ],
+)
+def test_killed_at_any_point_nothing_is_bought_twice(provider, batches, tmp_path, what, when, number):
+    server = provider()
+    store = tmp_path / "responses.sqlite"
+    run = None
+    told: Counter[tuple[str, str]] = Counter()
+    started = threading.Event()
+
+    def on(at: str, then: str):
+        told[at, then] += 1
+        if (at, then) == (what, when) and told[at, then] == number:
+            started.wait(10)
+            os.kill(run.pid, signal.SIGKILL)
+            return "drop"
+        return None
+
+    server.on = on
+    run = subprocess.Popen([sys.executable, "-c", KILLED, server.url, str(store)])
+    started.set()
+    assert run.wait(60) == -signal.SIGKILL
+    server.on = lambda *_: None
+    bought = len(server.batches)
+    expected = {"upload": number - 1, "create": number - (when == "before")}.get(what, 3)
+    assert bought == expected
+    results = answers(batches(server, batch_max_requests=2), rows(6))
+    assert {row_id: result.text for row_id, result in results.items()} == {row: f"echo: {row}" for row in results}
+    asked = [line["custom_id"] for shard in range(len(server.batches)) for line in server.asked(shard)]
+    assert len(asked) == len(set(asked)) == 6
+    assert ledger(store) == {"ok": 6}
+    assert {state for _, state, *_ in journal(store)} == {"collected"}
+    assert list((tmp_path / "batches").iterdir()) == []
+
+
+def test_interrupted_while_answers_are_read_none_is_entered_twice(provider, batches, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_module, "_ANSWERS_PER_COMMIT", 2)
+    server = provider(lambda body: fail(500) if body["messages"][-1]["content"] < "row 2" else echo(body))
+    enter, entered = ResponseStore.enter, 0
+
+    def fails_the_third_time(store, settled, also=()):
+        nonlocal entered
+        entered += bool(settled)
+        if entered == 3:
+            raise KeyboardInterrupt
+        return enter(store, settled, also)
+
+    monkeypatch.setattr(ResponseStore, "enter", fails_the_third_time)
+    model = batches(server)
+    with pytest.raises(KeyboardInterrupt):
+        answers(model, rows(8))
+    model.close()
+    assert [(state, lines) for _, state, _, lines in journal(tmp_path / "responses.sqlite")] == [("created", 4)]
+    monkeypatch.setattr(ResponseStore, "enter", enter)
+    results = answers(batches(server), rows(8))
+    assert len(results) == 8
+    assert server.sizes == [8, 2, 2]
+    assert ledger(tmp_path / "responses.sqlite") == {"ok": 6, "server": 6}
+
+
+def interrupt_while_polling(server: BatchServer, model: ChatEndpoint, requests: list[ChatRequest]) -> None:
+    server.looks = 10**6
+    waiting = threading.Event()
+    server.on = lambda what, when: waiting.set() if what == "look" else None
+
+    def interrupt() -> None:
+        waiting.wait(10)
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        answers(model, requests)
+    model.close()
+
+
+def test_batches_of_an_earlier_run_are_collected_first_also_where_other_rows_are_asked_for(
+    provider, batches, tmp_path, caplog
+):
+    server = provider()
+    interrupt_while_polling(server, batches(server), rows(4))
+    assert "1 batches with 4 requests go on at" in caplog.text
+    assert "collects them before it buys anything" in caplog.text
+    server.looks, server.calls = 1, []
+    results = answers(batches(server), [ask_for("row 0"), ask_for("other")], stage="t")
+    assert (results["row 0"].status, results["other"].status) == ("ok", "ok")
+    assert server.sizes == [4, 1]
+    assert server.calls.index("content") < server.calls.index("create")
+    with sqlite3.connect(tmp_path / "responses.sqlite") as connection:
+        assert connection.execute("select stage, count(*) from attempts group by 1").fetchall() == [("s", 4), ("t", 1)]
+
+
+def test_live_mode_says_that_batches_are_on_their_way(provider, batches, caplog):
+    server = provider()
+    interrupt_while_polling(server, batches(server), rows(2))
+    answers(batches(server, mode="live"), rows(2))
+    assert "1 batches of 'm-1' are on their way" in caplog.text
+
+
+def test_a_cancelled_batch_ends_the_run_and_keeps_its_answers(provider, batches):
+    server = provider()
+    server.ends = ["cancelled", "completed"]
+    with pytest.raises(EndpointRefused, match=r"batch_0 was cancelled.*the next run asks for the rest"):
+        answers(batches(server), rows(4))
+    assert {result.status for result in answers(batches(server), rows(4)).values()} == {"ok"}
+    assert server.sizes == [4, 2]
+
+
+def test_a_batch_that_is_not_taken_ends_the_run(provider, batches):
+    server = provider()
+    server.ends = ["failed", "completed"]
+    with pytest.raises(EndpointRefused, match=r"takes no request of batch batch_0.*Line 1 is bad"):
+        answers(batches(server), rows(2))
+    assert len(answers(batches(server), rows(2))) == 2
+    assert server.sizes == [2, 2]
+
+
+def test_batches_that_find_the_account_full_wait_for_the_others(provider, batches):
+    server = provider()
+    server.max_enqueued = 4
+    results = answers(batches(server, batch_max_requests=2, max_attempts=2), rows(12))
+    assert {result.status for result in results.values()} == {"ok"}
+    # Two go through at a time, and being turned away counts as no attempt.
+    assert {result.attempts for result in results.values()} == {1}
+
+
+def test_a_batch_too_large_for_the_account_fails_its_rows_in_the_end(provider, batches):
+    server = provider()
+    server.max_enqueued = 1
+    results = answers(batches(server), rows(2))
+    assert {(result.error_kind, result.attempts) for result in results.values()} == {(Kind.RATE_LIMIT, 3)}
+    assert "batch_max_requests" in results["row 0"].error
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (fail(401, f"Incorrect API key provided: {SECRET}"), r"refuses.*HTTP 401: Incorrect API key provided: \*\*\*"),
+        (fail(404), "batch_files"),
+        (fail(429, "pay", "insufficient_quota"), "no credit left"),
+        (fail(503), "does not answer for the upload of a batch file"),
+    ],
+)
+def test_an_endpoint_without_a_batch_api_ends_the_run(provider, batches, endpoint, answer, said):
+    server = provider()
+    server.on = lambda what, when: answer
+    model = endpoint(server.url, api_key=SECRET, mode="batch", batch_poll_seconds=0.01)
+    with pytest.raises((EndpointRefused, Exception), match=said) as caught:
+        answers(model, rows(2))
+    assert SECRET not in str(caught.value)
+
+
+def test_lines_refused_for_all_end_the_run(provider, batches):
+    server = provider(lambda _: fail(404, "The model m-1 does not exist", "model_not_found"))
+    with pytest.raises(EndpointRefused, match="does not exist"):
+        answers(batches(server), rows(2))
+    server.reply = echo
+    assert {result.status for result in answers(batches(server), rows(2)).values()} == {"ok"}
+
+
+def test_a_journalled_batch_that_is_gone_is_named_with_what_to_type(provider, batches):
+    server = provider()
+    interrupt_while_polling(server, batches(server), rows(2))
+    server.batches[0].id = "batch_of_another_account"
+    with pytest.raises(EndpointRefused, match="delete from batches where batch_id = 'batch_0'"):
+        answers(batches(server), rows(2))
+
+
+def test_the_estimate_of_a_whole_shard_is_reserved_before_it_is_made(provider, batches, tmp_path):
+    (tmp_path / "prices.yml").write_text(PRICES)
+    server = provider()
+    # A prompt is estimated at 4 tokens, at half a dollar each: two requests a shard make 4 dollars.
+    options = {"prices": tmp_path / "prices.yml", "batch_max_requests": 2, "store": tmp_path / "b.sqlite"}
+    with pytest.raises(BudgetExceeded, match="next batch of 2 requests may cost"):
+        answers(batches(server, budget_usd=9, **options), rows(6))
+    assert server.sizes == [2, 2]
+    with sqlite3.connect(tmp_path / "b.sqlite") as connection:
+        assert connection.execute("select count(*), sum(cost_usd) from attempts").fetchone() == (4, 4 * 11 / 2)
+
+
+def test_reservations_are_given_back(provider, batches, tmp_path):
+    (tmp_path / "prices.yml").write_text(PRICES)
+    server = provider()
+    server.ends = ["expired", "completed"]
+    model = batches(server, prices=tmp_path / "prices.yml", budget_usd=1000)
+    answers(model, rows(4))
+    budget = model._open().budget
+    assert (budget.spent, budget.reserved) == (pytest.approx(4 * 11 / 2), pytest.approx(0))
+
+
+def test_the_key_is_sent_and_is_nowhere_else(provider, endpoint, tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+    server = provider(lambda body: say(f"your key is {SECRET}"))
+    model = endpoint(server.url, api_key=SECRET, mode="batch", batch_poll_seconds=0.01)
+    results = answers(model, rows(2))
+    model.close()
+    assert server.keys == {f"Bearer {SECRET}"}
+    assert {result.text for result in results.values()} == {"your key is ***"}
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert SECRET.encode() not in kept + b"".join(server.files[batch.input_file_id] for batch in server.batches)
+    assert SECRET not in caplog.text
+    with sqlite3.connect(tmp_path / "responses.sqlite") as connection:
+        assert SECRET not in str(connection.execute("select * from batches").fetchall())
+
+
+def test_bodies_are_not_kept_in_memory(provider, batches, tmp_path):
+    text = "x" * 100_000
+    server = provider(lambda body: say("ok"))
+
+    class Many(list):
+        def __len__(self) -> int:
+            return 300
+
+        def __iter__(self):
+            return (ask_for(f"{number} {text}", row_id=str(number)) for number in range(300))
+
+    model = batches(server, mode="batch_files")
+    tracemalloc.start()
+    try:
+        with pytest.raises(BatchPending):
+            answers(model, Many())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(path.stat().st_size for path in (tmp_path / "batches").iterdir()) > 30_000_000
+    assert peak < 6_000_000
+
+
+def test_two_stages_at_once_collect_each_batch_once(provider, batches, tmp_path):
+    server = provider()
+    model = batches(server)
+    results: dict[str, dict] = {}
+
+    def work(stage: str) -> None:
+        results[stage] = answers(model, rows(6), stage)
+
+    threads = [threading.Thread(target=work, args=(stage,)) for stage in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert {stage: len(found) for stage, found in results.items()} == {"a": 6, "b": 6}
+    assert server.sizes == [6]
+    assert ledger(tmp_path / "responses.sqlite") == {"ok": 6}
+
+
+def run_vllm(command: str, reply, *, only: int | None = None) -> None:
+    """Do what `vllm run-batch` does: answers in order, errors without a body."""
+    words = command.split()
+    assert words[:2] == ["vllm", "run-batch"]
+    given = dict(zip(words[2::2], words[3::2], strict=True))
+    assert given["--model"] == "m-1"
+    answered = []
+    for line in Path(given["-i"]).read_text().splitlines()[:only]:
+        asked = json.loads(line)
+        status, body = reply(asked["body"])
+        response = {"status_code": status, "request_id": "r", "body": body if status == 200 else None}
+        error = None if status == 200 else body
+        answered.append(
+            json.dumps({"id": "v", "custom_id": asked["custom_id"], "response": response, "error": error}) + "\n"
+        )
+    Path(given["-o"]).write_text("".join(answered))
+
+
+def pending(model: ChatEndpoint, requests) -> list[str]:
+    with pytest.raises(BatchPending) as caught:
+        answers(model, requests)
+    assert "type the same kedro command again" in str(caught.value)
+    return [line for line in str(caught.value).splitlines() if line.startswith("vllm ")]
+
+
+def test_files_for_vllm_go_round_until_every_row_has_its_result(batches, dead_url, provider, tmp_path):
+    asked = [ask_for(f"row {number}", response=FACET) for number in range(12)]
+    live = answers(
+        batches(provider(mixed), mode="live", store=tmp_path / "live.sqlite", max_tokens=50, concurrency=1), asked
+    )
+    options = {"mode": "batch_files", "batch_max_requests": 5, "max_tokens": 50}
+    # All rows; the second askings and those with more room.
+    for n_files, n_lines in ((3, 12), (1, 4)):
+        commands = pending(batches(dead_url, **options), asked)
+        assert len(commands) == n_files
+        assert sum(len(Path(command.split()[3]).read_text().splitlines()) for command in commands) == n_lines
+        for command in commands:
+            run_vllm(command, mixed)
+    results = answers(batches(dead_url, **options), asked)
+    assert results.keys() == live.keys()
+    for row_id, result in results.items():
+        assert (result.status, result.key, result.text, result.parsed, result.error_kind, result.error) == (
+            live[row_id].status,
+            live[row_id].key,
+            live[row_id].text,
+            live[row_id].parsed,
+            live[row_id].error_kind,
+            live[row_id].error,
+        )
+    left = [path.name for path in (tmp_path / "batches").iterdir()]
+    assert len(left) == 4
+    assert all(name.endswith(".out.jsonl") for name in left)
+
+
+def test_answers_that_vllm_has_written_so_far_are_read_and_the_rest_is_asked(batches, dead_url, tmp_path):
+    options = {"mode": "batch_files"}
+    (command,) = pending(batches(dead_url, **options), rows(6))
+    assert pending(batches(dead_url, **options), rows(6)) == [command]
+    run_vllm(command, echo, only=4)
+    with Path(command.split()[5]).open("a") as file:
+        file.write('{"custom_id": "torn')
+    (rest,) = pending(batches(dead_url, **options), rows(6))
+    assert rest != command
+    assert len(Path(rest.split()[3]).read_text().splitlines()) == 2
+    # The first run was still going on, and writes its end now.
+    run_vllm(command, echo)
+    results = answers(batches(dead_url, **options), rows(6))
+    assert {result.status for result in results.values()} == {"ok"}
+    assert ledger(tmp_path / "responses.sqlite") == {"ok": 6}
+
+
+def test_a_line_that_always_fails_does_not_go_round_for_ever(batches, dead_url):
+    def reply(body: dict) -> tuple[int, dict]:
+        failing = {"row 0": fail(500, "engine died"), "row 1": fail(400, "too long")}
+        return failing.get(body["messages"][-1]["content"], echo(body))
+
+    rounds = 0
+    while True:
+        try:
+            results = answers(batches(dead_url, mode="batch_files"), rows(3))
+            break
+        except BatchPending as error:
+            rounds += 1
+            assert rounds <= 3
+            for command in [line for line in str(error).splitlines() if line.startswith("vllm ")]:
+                run_vllm(command, reply)
+    assert rounds == 3
+    assert {row: result.error_kind for row, result in results.items()} == {
+        "row 0": Kind.SERVER,
+        "row 1": Kind.BAD_REQUEST,
+        "row 2": None,
+    }
+    assert results["row 0"].error == "HTTP 500: engine died."
+    # The stage is over; the next one starts anew.
+    assert len(pending(batches(dead_url, mode="batch_files"), rows(3))) == 1
+
+
+def test_files_that_would_cost_too_much_are_not_written(batches, dead_url, tmp_path):
+    (tmp_path / "prices.yml").write_text(PRICES)
+    model = batches(dead_url, mode="batch_files", prices=tmp_path / "prices.yml", budget_usd=3)
+    with pytest.raises(BudgetExceeded):
+        answers(model, rows(2))
+    assert list((tmp_path / "batches").iterdir()) == []
