@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from clarilm_kedro.chat.prompts import well_formed
 from clarilm_kedro.chat.types import Kind
 
 # The api_key that the client library insists on where a server needs none.
@@ -111,7 +112,7 @@ class EndpointClient:
     def _classify(self, body: bytes) -> Attempt:
         try:
             completion = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return Attempt(Kind.NOT_JSON, f"The endpoint sent something else than JSON: {_excerpt(body)!r}.")
         if not isinstance(completion, dict):
             return Attempt(Kind.NOT_JSON, f"The endpoint sent no chat completion: {_excerpt(body)!r}.")
@@ -121,6 +122,8 @@ class EndpointClient:
         choices = completion.get("choices")
         if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
             return Attempt(Kind.NOT_JSON, f"The endpoint sent a chat completion without choices: {_excerpt(body)!r}.")
+        if not isinstance(choices[0].get("message") or {}, dict):
+            return Attempt(Kind.NOT_JSON, f"The endpoint sent a choice without a message: {_excerpt(body)!r}.")
         return Attempt(Kind.OK, body=body, completion=completion)
 
     def _status(self, status: int, body: bytes, headers: Mapping[str, str]) -> Attempt:
@@ -167,12 +170,13 @@ def _error_of(body: bytes) -> tuple[str, str]:
     """Find message and code in an error body; OpenAI, vLLM and llama.cpp nest them, some servers do not."""
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     error = content.get("error", content) if isinstance(content, dict) else content
     if isinstance(error, dict):
-        return str(error.get("message") or error.get("detail") or "")[:_EXCERPT], str(error.get("code") or "")
-    return str(error)[:_EXCERPT], ""
+        said = str(error.get("message") or error.get("detail") or "")
+        return well_formed(said)[:_EXCERPT], str(error.get("code") or "")
+    return well_formed(str(error))[:_EXCERPT], ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -77,7 +77,8 @@ class ChatEndpointOptions(Options):
     budget_usd: float | None = Field(
         None,
         gt=0,
-        description="US dollars that a run may spend on this and the other models of its store; needs a price",
+        description="US dollars that a run may spend on this and the other models of its store; needs a price; kept to "
+        "the cent where max_tokens bounds the replies",
     )
     prices: Path | None = Field(None, description="YAML file of prices per model id; null knows none")
     offline: bool = Field(False, description="answer from the response store alone; a missing reply ends the run")
