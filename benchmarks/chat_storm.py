@@ -13,11 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import describe_machine
-
 from clarilm_kedro.chat.endpoint import ChatEndpoint
 from clarilm_kedro.chat.options import ChatEndpointOptions
 from clarilm_kedro.chat.types import ChatRequest, Message
+from machine import describe_machine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "chat"))
 from fault_server import Act, FaultServer, Script, storm
@@ -42,7 +41,10 @@ def main() -> None:
         before, after = (statistics.median(seconds for seconds, *_ in runs) for runs in (calm, rough))
         requests = statistics.median(requests for _, requests, _ in rough)
         answered = min(answered for *_, answered in rough)
-        print(f"| {concurrency} | {before:.1f} | {after:.1f} | {after / before:.2f} | {requests} | {answered} |", flush=True)
+        print(
+            f"| {concurrency} | {before:.1f} | {after:.1f} | {after / before:.2f} | {requests} | {answered} |",
+            flush=True,
+        )
 
 
 def run(script: Script, rows: int, concurrency: int) -> tuple[float, int, int]:

@@ -99,7 +99,7 @@ class FaultServer:
         self.script = script
         self.seen: list[Seen] = []
         self.most_at_once = 0
-        self._at_once = 0
+        self.at_once = 0
         self._repeats: Counter[str] = Counter()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
@@ -156,12 +156,12 @@ class FaultServer:
         seen = Seen(len(self.seen), self._repeats[raw.decode()], json.loads(raw), headers, time.monotonic())
         self._repeats[raw.decode()] += 1
         self.seen.append(seen)
-        self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             return await self._act(self._choose(seen), seen, writer)
         finally:
-            self._at_once -= 1
+            self.at_once -= 1
 
     def _choose(self, seen: Seen) -> Act:
         if callable(self.script):
