@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 #: Successes that earn one request more at a time.
 SUCCESSES_PER_INCREASE = 25
 
-# Weight of the newest outcome in the share of 429s. The share starts at a half, so that the first 429 of an endpoint of
-# which nothing is known takes a quarter away.
+# Weight of the newest outcome in the share of 429s. The share starts at nothing: an endpoint that refuses a whole round
+# is known by the next one.
 _WEIGHT = 1 / 25
-_FIRST_SHARE = 0.5
 
 
 @dataclass(slots=True)
@@ -62,7 +61,7 @@ class AdaptiveLimit:
     most: int
     _current: float = field(init=False)
     _successes: int = 0
-    _refused: float = _FIRST_SHARE
+    _refused: float = 0.0
     _reduced_at: float = float("-inf")
 
     def __post_init__(self) -> None:
