@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 BLANK_LINE_SECONDS = 0.05
@@ -30,6 +32,7 @@ class Seen:
     repeat: int  # from 0, over requests with the same body
     body: dict[str, Any]
     headers: dict[str, str]
+    at: float  # on the monotonic clock
 
     @property
     def last(self) -> str:
@@ -69,6 +72,26 @@ def fails(status: int, message: str = "no", code: str | None = None, **headers: 
     return Act(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
+def storm(seed: int, *, delay: float = 0.0, retry_after: str = "0.02") -> Script:
+    """Script of an endpoint in trouble: 5 % 500, 5 % 429, 2 % resets, 2 % cut bodies, the same ones for a seed."""
+    troubles = [
+        (0.05, replace(fails(500), delay=delay)),
+        (0.05, replace(fails(429, retry_after=retry_after), delay=delay)),
+        (0.02, Act(fault="reset", delay=delay)),
+        (0.02, Act(fault="truncate", delay=delay)),
+    ]
+
+    def script(seen: Seen) -> Act:
+        draw = random.Random(f"{seed} {seen.last} {seen.repeat}").random()
+        for share, act in troubles:
+            draw -= share
+            if draw < 0:
+                return act
+        return Act(delay=delay)
+
+    return script
+
+
 class FaultServer:
     """The server; `with FaultServer(script) as server`. Requests beyond a scripted list are answered."""
 
@@ -76,7 +99,7 @@ class FaultServer:
         self.script = script
         self.seen: list[Seen] = []
         self.most_at_once = 0
-        self._at_once = 0
+        self.at_once = 0
         self._repeats: Counter[str] = Counter()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
@@ -84,6 +107,11 @@ class FaultServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def asked(self) -> Counter[str]:
+        """Requests by their last message."""
+        return Counter(seen.last for seen in self.seen)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -125,15 +153,15 @@ class FaultServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:]) if name}
         raw = await reader.readexactly(int(headers["content-length"]))
-        seen = Seen(len(self.seen), self._repeats[raw.decode()], json.loads(raw), headers)
+        seen = Seen(len(self.seen), self._repeats[raw.decode()], json.loads(raw), headers, time.monotonic())
         self._repeats[raw.decode()] += 1
         self.seen.append(seen)
-        self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             return await self._act(self._choose(seen), seen, writer)
         finally:
-            self._at_once -= 1
+            self.at_once -= 1
 
     def _choose(self, seen: Seen) -> Act:
         if callable(self.script):

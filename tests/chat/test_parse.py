@@ -37,6 +37,7 @@ def test_any_text_is_read_or_refused(text):
         ('{"names": [], "names": ["a"]}', Kind.INVALID_JSON, "same key twice"),
         ('{"names": [], "extra": {"a": NaN}}', Kind.INVALID_JSON, "NaN"),
         ('{"names": [], "extra": {"a": -Infinity}}', Kind.INVALID_JSON, "Infinity"),
+        ('{"names": [], "extra": {"a": 1e999}}', Kind.INVALID_JSON, "1e999"),
         ("[" * 100_000, Kind.INVALID_JSON, "not valid JSON"),
         ('{"names": [], "extra": {"a": ' + "9" * 5000 + "}}", Kind.INVALID_JSON, "not valid JSON"),
         ('{"names": [1]}', Kind.INVALID_SCHEMA, "names.0"),

@@ -2,12 +2,29 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from clarilm_kedro.chat.errors import StoreUnusable
-from clarilm_kedro.chat.store import ResponseStore, StoredResponse, close_store, open_store
+from clarilm_kedro.chat.store import LedgerOutcome, ResponseStore, StoredResponse, close_store, open_store
+
+#: The table as the first layout had it.
+LAYOUT_1 = """
+CREATE TABLE IF NOT EXISTS responses (
+    key TEXT PRIMARY KEY,
+    model TEXT NOT NULL,
+    served_model TEXT,
+    stage TEXT NOT NULL,
+    prompt_sha TEXT,
+    body BLOB NOT NULL,
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
+    created TEXT NOT NULL
+) WITHOUT ROWID
+"""
 
 
 @pytest.fixture
@@ -93,19 +110,26 @@ def test_a_store_of_another_layout_is_refused(path):
             open_store(path)
 
 
-def test_a_store_of_the_layout_before_batches_is_brought_up_to_date(path):
-    store = open_store(path)
-    store.put(response("k")).result(5)
-    close_store(store)
-    with sqlite3.connect(path) as connection:
-        connection.execute("drop table batches")
-        connection.execute("drop table batch_failures")
-        connection.execute("pragma user_version = 2")
-    connection.close()
-    store = open_store(path)
-    assert store.get("k")
-    assert store.select("select * from batches") == store.select("select * from batch_failures") == []
-    close_store(store)
+def test_a_store_of_the_first_layout_is_migrated_without_loss(path):
+    path.parent.mkdir()
+    old = [
+        (f"k{number}", "m", None, "s", "sha", zlib.compress(b"reply"), number, 2, "2026-01-01") for number in range(9)
+    ]
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(LAYOUT_1)
+        connection.execute("pragma user_version = 1")
+        connection.executemany("insert into responses values (?, ?, ?, ?, ?, ?, ?, ?, ?)", old)
+        connection.commit()
+    for _ in range(2):
+        store = open_store(path)
+        assert store.get("k3") == b"reply"
+        store.put(response("new")).result(5)
+        close_store(store)
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute("select * from responses where key != 'new' order by key").fetchall()
+        assert kept == [(*row, None) for row in old]
+        assert connection.execute("select count(*) from attempts").fetchone() == (0,)
+        assert connection.execute("pragma user_version").fetchone() == (2,)
 
 
 def test_a_damaged_reply_is_an_error_of_the_store(path):
@@ -133,4 +157,44 @@ def test_a_failed_commit_reaches_everyone_in_the_batch_and_the_next_may_succeed(
     other.close()
     store.put(response("k")).result(5)
     assert store.get("k")
+    close_store(store)
+
+
+def test_what_could_not_be_written_is_tried_once_more_at_close(path, caplog):
+    store = open_store(path)
+    other = sqlite3.connect(path)
+    other.execute("create trigger full before insert on responses begin select raise(abort, 'disk is full'); end")
+    other.commit()
+    (entry,), entered = store.begin([("k", "s", "m", "url")])
+    entered.result(5)
+    with pytest.raises(StoreUnusable, match="1 answers is tried once more"):
+        store.end(LedgerOutcome(entry.id, "ok", 1.0), response("k")).result(5)
+    other.execute("drop trigger full")
+    other.commit()
+    other.close()
+    close_store(store)
+    assert "1 answers that could not be written" in caplog.text
+    store = open_store(path)
+    assert (store.get("k"), store.lost_attempts) == (b'{"a": 1}', 0)
+    close_store(store)
+
+
+def test_what_still_cannot_be_written_at_close_is_told(path, caplog):
+    store = open_store(path)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("create trigger full before insert on responses begin select raise(abort, 'disk is full'); end")
+        other.commit()
+    with pytest.raises(StoreUnusable):
+        store.put(response("k")).result(5)
+    close_store(store)
+    assert "1 answers are lost" in caplog.text
+    assert "disk is full" in caplog.text
+
+
+def test_an_entry_that_no_file_can_hold_stops_neither_the_writer_nor_those_who_wait(path):
+    store = open_store(path)
+    with pytest.raises(StoreUnusable, match="cannot be written"):
+        store.put(StoredResponse("k", "m", None, "stage", None, b"", 10**30, 1)).result(5)
+    store.put(response("next")).result(5)
+    assert store.get("next")
     close_store(store)

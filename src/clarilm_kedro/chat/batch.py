@@ -213,7 +213,7 @@ class BatchRows(Rows):
             )
             count_delivery(delivery, stats)
             self._received += attempt.kind is Kind.OK
-            self._store.budget.settle(0.0, entry.cost_usd or 0.0)
+            self._store.budget.spend(entry.cost_usd or 0.0)
             if ACTIONS[attempt.kind] is Action.FAIL_RUN:
                 self._hopeless = self._hopeless or delivery
 

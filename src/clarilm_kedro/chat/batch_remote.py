@@ -168,7 +168,7 @@ class RemoteBatches(BatchRows):
         try:
             self._read_in(shard, paths, self._api.secret, _MISSING.get(batch.status, _NO_ANSWER))
         finally:
-            self._store.budget.settle(self._reserved.pop(shard.sha, 0.0), 0.0)
+            self._give_back(shard)
         for path in paths:
             path.unlink()
         if batch.status == "cancelled":
@@ -177,11 +177,16 @@ class RemoteBatches(BatchRows):
                 "next run asks for the rest."
             )
 
+    def _give_back(self, shard: Shard) -> None:
+        # Nothing is set aside for batches of an earlier run.
+        if (reserved := self._reserved.pop(shard.sha, None)) is not None:
+            self._store.budget.settle(reserved, 0.0)
+
     def _turn_away(self, shard: Shard, batch: "Batch") -> None:
         errors = (batch.errors.data if batch.errors else None) or []
         said = "; ".join(error.message or error.code or "" for error in errors[:3]) or "no explanation"
         said = said.replace(self._api.secret, "***") if self._api.secret else said
-        self._store.budget.settle(self._reserved.pop(shard.sha, 0.0), 0.0)
+        self._give_back(shard)
         shard = self._journal.update(replace(shard, state=State.FAILED))
         if any(error.code == _FULL for error in errors):
             self._turned_away.append((shard, said))

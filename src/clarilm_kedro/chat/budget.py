@@ -10,33 +10,43 @@ class Budget:
 
     Attributes:
         spent: US dollars for replies received.
-        reserved: US dollars for requests on their way, as estimated.
+        reserved: US dollars for requests on their way: the most that they can cost.
+        on_their_way: Requests that money is set aside for.
     """
 
     spent: float = 0.0
     reserved: float = 0.0
+    on_their_way: int = 0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
 
-    def reserve(self, estimate: float, limit: float | None) -> bool:
+    def reserve(self, most: float, limit: float | None) -> bool:
         """Set money aside for a request.
 
         Args:
-            estimate: US dollars.
+            most: US dollars.
             limit: US dollars that may be spent and reserved together; ``None`` sets no limit.
 
         Returns:
             Whether there was enough left; nothing is set aside where there was not.
         """
         with self._lock:
-            if limit is not None and self.spent + self.reserved + estimate > limit:
+            if limit is not None and self.spent + self.reserved + most > limit:
                 return False
-            self.reserved += estimate
+            self.reserved += most
+            self.on_their_way += 1
             return True
 
-    def settle(self, estimate: float, cost: float) -> None:
+    def settle(self, most: float, cost: float) -> None:
         """Replace what was set aside for a request by what it cost."""
         with self._lock:
-            self.reserved -= estimate
+            self.on_their_way -= 1
+            # What rounding leaves over must not be held back from the next request.
+            self.reserved = self.reserved - most if self.on_their_way else 0.0
+            self.spent += cost
+
+    def spend(self, cost: float) -> None:
+        """Take money that was spent into account where it was set aside together with other requests' (a batch)."""
+        with self._lock:
             self.spent += cost

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from clarilm_kedro.chat.prompts import well_formed
 from clarilm_kedro.chat.types import Kind
 
 #: The api_key that the client library insists on where a server needs none.
@@ -145,10 +146,9 @@ def read_answer(body: bytes) -> Attempt:
     choices = completion.get("choices")
     if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
         return Attempt(Kind.NOT_JSON, f"The endpoint sent a chat completion without choices: {_excerpt(body)!r}.")
-    objects = (choices[0].get("message"), completion.get("usage"))
-    names = (completion.get("model"), completion.get("system_fingerprint"))
-    if not (all(isinstance(part or {}, dict) for part in objects) and all(isinstance(n or "", str) for n in names)):
-        return Attempt(Kind.NOT_JSON, f"The endpoint sent a chat completion of an odd shape: {_excerpt(body)!r}.")
+    # Odd counts and names are passed over; the reply is paid for, and can be used without them.
+    if not isinstance(choices[0].get("message") or {}, dict):
+        return Attempt(Kind.NOT_JSON, f"The endpoint sent a choice without a message: {_excerpt(body)!r}.")
     return Attempt(Kind.OK, body=body, completion=completion)
 
 
@@ -205,8 +205,9 @@ def _error_of(body: bytes) -> tuple[str, str]:
         return "", ""
     error = content.get("error", content) if isinstance(content, dict) else content
     if isinstance(error, dict):
-        return str(error.get("message") or error.get("detail") or "")[:_EXCERPT], str(error.get("code") or "")
-    return str(error)[:_EXCERPT], ""
+        said = str(error.get("message") or error.get("detail") or "")
+        return well_formed(said)[:_EXCERPT], str(error.get("code") or "")
+    return well_formed(str(error))[:_EXCERPT], ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

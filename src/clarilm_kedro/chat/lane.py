@@ -52,6 +52,15 @@ class Lane:
         """Say whether it failed so often that others are preferred."""
         return now < self._resting_until
 
+    def paused(self, now: float) -> bool:
+        """Say whether the server has asked for a pause that is not over."""
+        return now < self._blocked_until
+
+    @property
+    def rested_at(self) -> float:
+        """When its last rest is over."""
+        return self._resting_until
+
     def sent(self, tokens: int, now: float) -> None:
         """Count a request as on its way."""
         self.in_flight += 1
@@ -75,28 +84,31 @@ class Lane:
             self.at_a_time.throttled(sent_at, now)
         elif attempt.kind in _FAILURES:
             self._failures += 1
+            # Not counted anew after a rest: the first failure then is the sixth in a row.
             if self._failures >= FAILURES_IN_A_ROW:
-                self._failures = 0
                 self._resting_until = now + REST_SECONDS
         else:
             self._failures = 0
             self.at_a_time.succeeded()
 
 
-def choose(lanes: Sequence[Lane], now: float) -> tuple[Lane | None, float]:
+def choose(lanes: Sequence[Lane], now: float, tried: str = "") -> tuple[Lane | None, float]:
     """Choose where the next request goes: of the endpoints that are free, the one with the least on its way.
 
     Args:
         lanes: The endpoints.
         now: The time.
+        tried: Name of the endpoint that failed the request last. It goes elsewhere now, even if it has to wait for a
+            place there: an endpoint that is down is always free, and would use up the request's attempts.
 
     Returns:
         The endpoint, or None and the time at which one may be free (infinity: when a request has come back). Endpoints
         that rest are asked only where all do.
     """
     awake = [lane for lane in lanes if not lane.rests(now)] or list(lanes)
-    times = [lane.free_at(now) for lane in awake]
-    free = [lane for lane, at in zip(awake, times, strict=True) if at <= now]
+    fitting = [lane for lane in awake if lane.name != tried and not lane.paused(now)] or awake
+    times = [lane.free_at(now) for lane in fitting]
+    free = [lane for lane, at in zip(fitting, times, strict=True) if at <= now]
     if free:
         return min(free, key=lambda lane: lane.in_flight / lane.at_a_time.current), now
-    return None, min(times)
+    return None, min(*times, *(lane.rested_at for lane in lanes if lane.rests(now)), math.inf)

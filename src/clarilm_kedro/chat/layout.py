@@ -6,7 +6,7 @@ from pathlib import Path
 from clarilm_kedro.chat.errors import StoreUnusable
 
 #: Number of the tables' layout, in the file's ``user_version``.
-LAYOUT = 3
+LAYOUT = 2
 _RESPONSES = """
 CREATE TABLE IF NOT EXISTS responses (
     key TEXT PRIMARY KEY,

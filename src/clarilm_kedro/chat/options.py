@@ -78,7 +78,8 @@ class ChatEndpointOptions(Options):
     budget_usd: float | None = Field(
         None,
         gt=0,
-        description="US dollars that a run may spend on this and the other models of its store; needs a price",
+        description="US dollars that a run may spend on this and the other models of its store; needs a price; kept to "
+        "the cent where max_tokens bounds the replies",
     )
     prices: Path | None = Field(None, description="YAML file of prices per model id; null knows none")
     mode: Literal["live", "batch", "batch_files"] = Field(

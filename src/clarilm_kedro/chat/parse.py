@@ -1,6 +1,7 @@
 """From the body of a chat completion to text, thoughts and a validated object: pure functions, repeatable."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from clarilm_kedro.chat.prompts import well_formed
 from clarilm_kedro.chat.types import Kind
+from clarilm_kedro.chat.usage import token_count
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
@@ -61,7 +63,7 @@ def read_reply(body: bytes) -> Reply:
     completion = json.loads(body)
     choice = completion["choices"][0]
     message = choice.get("message") or {}
-    finish_reason = choice.get("finish_reason")
+    finish_reason = text_or_none(choice.get("finish_reason"))
     content = message.get("content")
     text, thoughts = split_thinking(well_formed(content) if isinstance(content, str) else "")
     given = message.get("reasoning_content") or message.get("reasoning")
@@ -69,24 +71,30 @@ def read_reply(body: bytes) -> Reply:
     refusal = message.get("refusal")
     kind, error = Kind.OK, None
     if refusal:
-        kind, error = Kind.REFUSAL, f"The model refused: {refusal}"
+        kind, error = Kind.REFUSAL, f"The model refused: {well_formed(str(refusal))}"
     elif finish_reason == "content_filter":
         kind, error = Kind.CONTENT_FILTER, "The endpoint's content filter cut the reply off."
     elif finish_reason == "length":
         kind, error = Kind.TRUNCATED, "The reply was cut off at max_tokens; raise max_tokens."
     elif not text:
         kind, error = Kind.EMPTY, "The reply holds no text."
-    usage = completion.get("usage") or {}
+    given_usage = completion.get("usage")
+    usage = given_usage if isinstance(given_usage, dict) else {}
     return Reply(
         kind=kind,
         text=text,
         reasoning=reasoning,
         finish_reason=finish_reason,
-        prompt_tokens=usage.get("prompt_tokens"),
-        completion_tokens=usage.get("completion_tokens"),
-        served_model=completion.get("model"),
+        prompt_tokens=token_count(usage.get("prompt_tokens")),
+        completion_tokens=token_count(usage.get("completion_tokens")),
+        served_model=text_or_none(completion.get("model")),
         error=error,
     )
+
+
+def text_or_none(value: Any) -> str | None:
+    """Give a field of a body that should be a text: well-formed, or ``None`` where it is something else."""
+    return well_formed(value) if isinstance(value, str) else None
 
 
 def split_thinking(content: str) -> tuple[str, str | None]:
@@ -134,7 +142,7 @@ def parse_reply(text: str, model: type[Parsed]) -> Parsed:
     """
     bare = strip_fence(text)
     try:
-        value = json.loads(bare, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        value = json.loads(bare, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidReplyError(Kind.INVALID_JSON, f"The reply is not valid JSON: {error}") from error
     if "\\ud" in bare.lower():
@@ -154,6 +162,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number[:20]} is no number that can be kept")
+    return value
 
 
 def _well_formed(value: Any) -> Any:

@@ -18,12 +18,14 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from clarilm_kedro.chat.client import Attempt
 from clarilm_kedro.chat.errors import StoreUnusable
 from clarilm_kedro.chat.lane import Lane, choose
 from clarilm_kedro.chat.outcomes import ACTIONS, Action
+from clarilm_kedro.chat.parse import text_or_none
 from clarilm_kedro.chat.prices import Price
-from clarilm_kedro.chat.prompts import well_formed
 from clarilm_kedro.chat.store import LedgerEntry, LedgerOutcome, ResponseStore, StoredResponse
 from clarilm_kedro.chat.types import Kind
 from clarilm_kedro.chat.usage import BYTES_PER_TOKEN, FIRST_GUESS_TOKENS, Usage, estimate_tokens, read_usage
@@ -36,6 +38,8 @@ _DRAIN_SECONDS = 60.0
 _MOST_THROTTLED = 50
 # Weight of the newest reply in running means of reply lengths.
 _WEIGHT = 0.05
+# Between two looks at a budget of which another model's requests hold the rest.
+_BUDGET_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,34 +241,53 @@ class Runner:
     async def _send_what_is_due(self) -> float | None:
         """Send what may be sent now; say how many seconds later there may be more, None: when something comes back."""
         chosen: list[tuple[_Job, Lane, int, float]] = []
-        wait = None
+        held: list[tuple[float, int, _Job]] = []
+        wait = math.inf
+        budget = self._store.budget
         now = time.monotonic()
         while self._due:
-            due = self._due[0][0]
-            lane, free_at = choose(self._lanes, now)
-            at = max(due, free_at)
-            if lane is None or due > now:
-                wait = None if math.isinf(at) else at - now
+            due, _, job = self._due[0]
+            if due > now:
+                wait = min(wait, due - now)
                 break
-            job = heapq.heappop(self._due)[2]
-            prompt, reply = self._estimate(job)
-            reserved = self._money(Usage(prompt=prompt, completion=reply))
-            if not self._store.budget.reserve(reserved, self._options.budget_usd):
-                spent = self._store.budget.spent
-                detail = f"${spent:.2f} of the budget of ${self._options.budget_usd:g} are spent, and the next request"
-                self._deliveries.put(job.delivery(Kind.BUDGET, f"{detail} may cost ${reserved:.4f}."))
+            lane, free_at = choose(self._lanes, now, job.endpoint)
+            if lane is None:
+                wait = min(wait, free_at - now)
+                if choose(self._lanes, now)[0] is None:
+                    break
+                # It waits for another endpoint than the one that failed it; those behind it need not.
+                held.append(heapq.heappop(self._due))
                 continue
-            lane.sent(prompt + reply, now)
-            chosen.append((job, lane, prompt + reply, reserved))
+            most = self._most(job)
+            if not budget.reserve(most, self._options.budget_usd):
+                if budget.on_their_way:
+                    # Requests mostly cost less than was set aside for them, so there may be more when they are back.
+                    wait = min(wait, _BUDGET_SECONDS)
+                    break
+                detail = f"${budget.spent:.2f} of the budget of ${self._options.budget_usd:g} are spent, and the next"
+                self._deliveries.put(job.delivery(Kind.BUDGET, f"{detail} request may cost ${most:.4f}."))
+                heapq.heappop(self._due)
+                continue
+            heapq.heappop(self._due)
+            tokens = self._estimate(job)
+            lane.sent(tokens, now)
+            chosen.append((job, lane, tokens, most))
+        for item in held:
+            heapq.heappush(self._due, item)
         if chosen:
             await self._begin(chosen)
-        return wait
+        return None if math.isinf(wait) else wait
 
     async def _begin(self, chosen: list[tuple[_Job, Lane, int, float]]) -> None:
         attempts = [(job.order.key, job.order.stage, job.order.body["model"], lane.name) for job, lane, *_ in chosen]
         entries, written = self._store.begin(attempts)
-        # Waited for: an attempt that the ledger does not know cannot be told after a crash.
-        await asyncio.wrap_future(written)
+        try:
+            # Waited for: an attempt that the ledger does not know cannot be told after a crash.
+            await asyncio.wrap_future(written)
+        except StoreUnusable:
+            for *_, reserved in chosen:
+                self._store.budget.settle(reserved, 0.0)
+            raise
         for entry, (job, lane, tokens, reserved) in zip(entries, chosen, strict=True):
             task = self._loop.create_task(self._attempt(entry, job, lane, tokens, reserved))
             self._tasks.add(task)
@@ -274,6 +297,7 @@ class Runner:
         self._tasks.discard(task)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()):
+            self._stopping = True  # a reply that cannot be kept is the last to be paid for
             self._deliveries.put(error)
 
     async def _attempt(self, entry: LedgerEntry, job: _Job, lane: Lane, tokens: int, reserved: float) -> None:
@@ -322,10 +346,21 @@ class Runner:
         wanted = min(attempt.retry_after or 0.0, self._options.longest_pause)
         return pause(wanted, failures, self._options.first_pause)
 
-    def _estimate(self, job: _Job) -> tuple[int, int]:
-        most = job.order.body.get("max_tokens")
-        usual = self._reply_tokens or float(most or FIRST_GUESS_TOKENS)
-        return estimate_tokens(job.bytes, self._bytes_per_token), round(min(usual, most) if most else usual)
+    def _estimate(self, job: _Job) -> int:
+        """Tokens of prompt and reply that are to be expected."""
+        return estimate_tokens(job.bytes, self._bytes_per_token) + self._usual_reply(job)
+
+    def _usual_reply(self, job: _Job) -> int:
+        room = _room(job.order.body)
+        usual = self._reply_tokens or float(room or FIRST_GUESS_TOKENS)
+        return round(min(usual, room) if room else usual)
+
+    def _most(self, job: _Job) -> float:
+        """US dollars that a request can cost: a token has a byte at least, and a reply fills its room at most."""
+        if self._options.price is None:
+            return 0.0
+        body = job.order.body
+        return self._money(Usage(len(orjson.dumps(body)), completion=_room(body) or self._usual_reply(job)))
 
     def _learn(self, job: _Job, usage: Usage) -> None:
         if usage.estimated:
@@ -355,6 +390,12 @@ def pause(retry_after: float, number: int, first_pause: float) -> float:
     return max(backoff, retry_after)
 
 
+def _room(body: Mapping[str, Any]) -> int | None:
+    """Tokens that a reply may have, under either of the names that OpenAI gives the parameter."""
+    room: int | None = body.get("max_tokens") or body.get("max_completion_tokens")
+    return room
+
+
 def _response(order: Order, attempt: Attempt, usage: Usage) -> StoredResponse:
     return stored_response(order.key, order.body["model"], order.stage, prompt_sha(order.body), attempt, usage)
 
@@ -380,18 +421,14 @@ def stored_response(
     return StoredResponse(
         key=key,
         model=model,
-        served_model=_name(completion.get("model")),
+        served_model=text_or_none(completion.get("model")),
         stage=stage,
         prompt_sha=prompt,
         body=attempt.body,
         prompt_tokens=usage.prompt if counted else None,
         completion_tokens=usage.completion if counted else None,
-        system_fingerprint=_name(completion.get("system_fingerprint")),
+        system_fingerprint=text_or_none(completion.get("system_fingerprint")),
     )
-
-
-def _name(given: object) -> str | None:
-    return well_formed(given) if isinstance(given, str) else None
 
 
 def prompt_bytes(body: Mapping[str, Any]) -> int:

@@ -12,7 +12,8 @@ import queue
 import sqlite3
 import threading
 import zlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ UPDATE attempts SET kind = ?, seconds = ?, prompt_tokens = ?, cached_tokens = ?,
 #: Kind, in the ledger, of an attempt whose process ended before its outcome was known.
 LOST = "lost"
 _BATCH_ROWS = 256
+# More than are on their way at a time; what is received while nothing can be written must not fill the memory either.
+_MOST_UNWRITTEN = 4096
 # A commit costs about as much for one row as for 64 (3 ms with fsync), so a writer that finds several entries commits
 # them together. It waits this long for company.
 _LINGER_SECONDS = 0.001
@@ -159,12 +162,16 @@ class ResponseStore:
             (last,) = writer.execute("SELECT coalesce(max(id), 0) FROM attempts").fetchone()
         except sqlite3.Error as error:
             self._lock.release()
-            raise StoreUnusable(f"The response store {path} cannot be opened: {error}. Move it away.") from error
+            raise StoreUnusable(
+                f"The response store {path} cannot be opened: {error}. If the disk is full, make room; if the file is "
+                "no store, move it away."
+            ) from error
         except StoreUnusable:
             self._lock.release()
             raise
         self._ids = count(last + 1)
         self._reading = threading.Lock()
+        self._unwritten: deque[Statement] = deque(maxlen=_MOST_UNWRITTEN)
         self._queue: queue.SimpleQueue[tuple[Sequence[Statement], Future[None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, args=(writer,), name="response-store", daemon=True)
         self._thread.start()
@@ -263,7 +270,7 @@ class ResponseStore:
         return self._enqueue([(_INSERT, _row(response))])
 
     def close(self) -> None:
-        """Write what is waiting, and free the file for other runs."""
+        """Write what is waiting, try once more what could not be written, and free the file for other runs."""
         self._queue.put(None)
         self._thread.join()
         self._reader.close()
@@ -294,6 +301,8 @@ class ResponseStore:
             batch, more = self._next_batch()
             if batch:
                 self._commit(connection, batch)
+        if self._unwritten:
+            self._write_after_all(connection)
         connection.close()
 
     def _next_batch(self) -> tuple[list[tuple[Sequence[Statement], Future[None]]], bool]:
@@ -313,19 +322,15 @@ class ResponseStore:
 
     def _commit(self, connection: sqlite3.Connection, batch: list[tuple[Sequence[Statement], Future[None]]]) -> None:
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for statements, _ in batch:
-                for statement, values in statements:
-                    connection.execute(statement, values)
-            connection.execute("COMMIT")
-        # Whatever it is: those who wait must hear of it, and a writer that ends would leave them waiting for ever.
-        except Exception as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            answers = sum(statement is _INSERT for statements, _ in batch for statement, _ in statements)
+            _execute(connection, [statement for statements, _ in batch for statement in statements])
+        except Exception as error:  # whatever it is: a writer that ended would leave everyone waiting
+            # An attempt that is not entered is not made, so what is left are replies and outcomes.
+            left = [each for statements, _ in batch for each in statements if each[0] is not _BEGIN]
+            self._unwritten.extend(left)
+            answers = sum(statement is _INSERT for statement, _ in left)
             failure = StoreUnusable(
-                f"The response store {self.path} cannot be written: {error}. {answers} answers are lost; "
-                "make room on the disk and run again, everything stored before is kept."
+                f"The response store {self.path} cannot be written: {error}. Writing {answers} answers is tried once "
+                "more at the end of the run; make room on the disk and run again, everything stored before is kept."
             )
             for _, written in batch:
                 written.set_exception(failure)
@@ -333,12 +338,34 @@ class ResponseStore:
             for _, written in batch:
                 written.set_result(None)
 
+    def _write_after_all(self, connection: sqlite3.Connection) -> None:
+        answers = sum(statement is _INSERT for statement, _ in self._unwritten)
+        try:
+            _execute(connection, self._unwritten)
+        except Exception as error:
+            logger.error("%d answers are lost: %s still cannot be written: %s.", answers, self.path, error)
+        else:
+            logger.warning("%d answers that could not be written to %s at first are there now.", answers, self.path)
+
 
 def _ended(outcome: LedgerOutcome, response: StoredResponse | None) -> list[Statement]:
     usage = outcome.usage
     tokens = (usage.prompt, usage.cached, usage.completion, usage.reasoning, int(usage.estimated))
     ended: Statement = (_END, (outcome.kind, outcome.seconds, *tokens, outcome.cost_usd, outcome.id))
     return [ended] if response is None else [(_INSERT, _row(response)), ended]
+
+
+def _execute(connection: sqlite3.Connection, statements: Iterable[Statement]) -> None:
+    """Execute statements in one transaction: all of them or none."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement, values in statements:
+            connection.execute(statement, values)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _row(response: StoredResponse) -> tuple[object, ...]:

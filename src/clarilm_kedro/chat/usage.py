@@ -9,6 +9,9 @@ BYTES_PER_TOKEN = 4.0
 #: Tokens of a reply, where none has been seen and none asked for.
 FIRST_GUESS_TOKENS = 300
 
+# What is more than that is nonsense, which must neither use up a budget nor overflow a column.
+_MOST_TOKENS = 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -50,15 +53,17 @@ def read_usage(completion: Mapping[str, Any], prompt_bytes: int) -> Usage:
         What it says; estimated where it says nothing.
     """
     given = completion.get("usage")
-    if not isinstance(given, Mapping) or not isinstance(given.get("prompt_tokens"), int):
+    if not isinstance(given, Mapping) or token_count(given.get("prompt_tokens")) is None:
         message = completion["choices"][0].get("message") or {}
         said = str(message.get("content") or "") + str(message.get("reasoning_content") or "")
-        return Usage(estimate_tokens(prompt_bytes), completion=estimate_tokens(len(said.encode())), estimated=True)
-    cached = _detail(given, "prompt_tokens_details", "cached_tokens") or _number(given.get("prompt_cache_hit_tokens"))
+        said_bytes = len(said.encode("utf-8", "replace"))
+        return Usage(estimate_tokens(prompt_bytes), completion=estimate_tokens(said_bytes), estimated=True)
+    prompt = token_count(given.get("prompt_tokens")) or 0
+    hit = _detail(given, "prompt_tokens_details", "cached_tokens") or token_count(given.get("prompt_cache_hit_tokens"))
     return Usage(
-        prompt=_number(given.get("prompt_tokens")),
-        cached=cached,
-        completion=_number(given.get("completion_tokens")),
+        prompt=prompt,
+        cached=min(hit or 0, prompt),
+        completion=token_count(given.get("completion_tokens")) or 0,
         reasoning=_detail(given, "completion_tokens_details", "reasoning_tokens"),
     )
 
@@ -68,11 +73,11 @@ def estimate_tokens(n_bytes: int, bytes_per_token: float = BYTES_PER_TOKEN) -> i
     return max(1, round(n_bytes / bytes_per_token))
 
 
+def token_count(value: Any) -> int | None:
+    """Read a number of tokens that a server gives; ``None`` where it is none."""
+    return value if isinstance(value, int) and 0 <= value < _MOST_TOKENS else None
+
+
 def _detail(usage: Mapping[str, Any], group: str, name: str) -> int:
     details = usage.get(group)
-    return _number(details.get(name)) if isinstance(details, Mapping) else 0
-
-
-def _number(value: Any) -> int:
-    # SQLite holds 63 bits.
-    return value if isinstance(value, int) and 0 < value < 2**63 else 0
+    return (token_count(details.get(name)) or 0) if isinstance(details, Mapping) else 0
