@@ -48,9 +48,9 @@ def test_lists_become_json_text_in_mlflow_tables() -> None:
 
 
 def test_the_summary_counts_requests() -> None:
-    usage = [{"stage": "facets", "requests_sent": 3, "store_hits": 4}]
+    usage = [{"stage": "facets", "requests_sent": 3, "store_hits": 4, "cost_usd": 1.25}]
     lines = _summary({}, usage)
-    assert lines[-1] == "Chat requests: 3 sent, 4 answered from the response store."
+    assert lines[-1] == "Chat requests: 3 sent, 4 answered from the response store. US$ 1.25 spent."
 
 
 def test_a_dataset_is_logged_as_its_catalog_entry_asks(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batch_server import BatchServer, echo
 from fault_server import FaultServer, Script
 
 from clarilm_kedro.chat.endpoint import ChatEndpoint
@@ -39,3 +40,21 @@ def dead_url() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
+
+
+@pytest.fixture
+def provider() -> Iterator[Callable[..., BatchServer]]:
+    """Start a Batch API; stopped at the end of the test."""
+    with ExitStack() as stack:
+        yield lambda reply=echo: stack.enter_context(BatchServer(reply))
+
+
+@pytest.fixture
+def batches(endpoint: Callable[..., ChatEndpoint]) -> Callable[..., ChatEndpoint]:
+    """Make a chat endpoint that buys in batches."""
+
+    def make(server: BatchServer | str, **options) -> ChatEndpoint:
+        url = server if isinstance(server, str) else server.url
+        return endpoint(url, **({"mode": "batch", "batch_poll_seconds": 0.01} | options))
+
+    return make

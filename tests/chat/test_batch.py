@@ -1,97 +1,29 @@
 import json
 import logging
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
-import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from batch_server import BatchServer, echo, fail, say
-from pydantic import BaseModel
+from batch_asking import (
+    FACET,
+    GOOD,
+    PRICES,
+    SECRET,
+    Facet,
+    answers,
+    ask_for,
+    interrupt_while_polling,
+    ledger,
+    mixed,
+    rows,
+)
+from batch_server import echo, fail, say
 
-from clarilm_kedro.chat import batch as batch_module
-from clarilm_kedro.chat.endpoint import ChatEndpoint
 from clarilm_kedro.chat.errors import BatchPending, BudgetExceeded, EndpointRefused, MissingOffline
-from clarilm_kedro.chat.store import ResponseStore
-from clarilm_kedro.chat.types import ChatRequest, ChatResult, Kind, Message, ResponseSchema
-
-SECRET = "sk-very-secret-key-0123456789"
-PRICES = "m-1: {input: 1000000, output: 0, batch_factor: 0.5, date: 2026-01-01, source: a test}\n"
-
-
-class Facet(BaseModel):
-    facet: str
-    score: int
-
-
-FACET = ResponseSchema("facets", Facet)
-GOOD = '{"facet": "budget", "score": 1}'
-
-
-def ask_for(text: str, *, row_id: str | None = None, response: ResponseSchema | None = None, **options) -> ChatRequest:
-    return ChatRequest(row_id or text, (Message("system", "Be brief."), Message("user", text)), response, **options)
-
-
-def rows(number: int) -> list[ChatRequest]:
-    return [ask_for(f"row {index}") for index in range(number)]
-
-
-def answers(model: ChatEndpoint, requests, stage: str = "s") -> dict[str, ChatResult]:
-    return {result.row_id: result for result in model.complete(requests, stage=stage)}
-
-
-@pytest.fixture
-def provider() -> Iterator[Callable[..., BatchServer]]:
-    with ExitStack() as stack:
-        yield lambda reply=echo: stack.enter_context(BatchServer(reply))
-
-
-@pytest.fixture
-def batches(endpoint) -> Callable[..., ChatEndpoint]:
-    def make(server: BatchServer | str, **options) -> ChatEndpoint:
-        url = server if isinstance(server, str) else server.url
-        return endpoint(url, **({"mode": "batch", "batch_poll_seconds": 0.01} | options))
-
-    return make
-
-
-def journal(store: Path) -> list[tuple]:
-    with sqlite3.connect(store) as connection:
-        return connection.execute(
-            "select batch_id, state, n_requests, lines_read from batches order by created"
-        ).fetchall()
-
-
-def ledger(store: Path) -> Counter[str]:
-    with sqlite3.connect(store) as connection:
-        return Counter(kind for (kind,) in connection.execute("select kind from attempts"))
-
-
-def mixed(body: dict) -> tuple[int, dict]:
-    """Answers of every sort, the same in both modes."""
-    last = body["messages"][-1]["content"]
-    if "cannot be used" in last:
-        return say(GOOD if "row 3" in body["messages"][1]["content"] else "still bad")
-    sorts = {
-        "row 1": fail(400, "odd request"),
-        "row 2": say(None, refusal="I will not."),
-        "row 3": say("no JSON"),
-        "row 4": say("never JSON"),
-        "row 5": say("half", finish_reason="length") if body.get("max_tokens") == 50 else say(GOOD),
-        "row 6": say("half", finish_reason="length"),
-        "row 7": say(f"<think>Hm.</think>{GOOD}"),
-        "row 8": fail(400, "x", "content_filter"),
-    }
-    return sorts.get(last, say(GOOD))
+from clarilm_kedro.chat.types import Kind
 
 
 def test_results_equal_those_of_the_live_mode_row_by_row(provider, batches, tmp_path):
@@ -307,125 +239,6 @@ def test_polling_survives_a_provider_out_of_reach_for_a_while(provider, batches,
     assert server.sizes == [2]
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from clarilm_kedro.chat.endpoint import ChatEndpoint
-from clarilm_kedro.chat.options import ChatEndpointOptions
-from clarilm_kedro.chat.types import ChatRequest, Message
-url, store = sys.argv[1:]
-options = ChatEndpointOptions(
-    model="m-1", base_url=url, store=Path(store), mode="batch", batch_poll_seconds=0.05, batch_max_requests=2
-)
-def ask_for(text):
-    return ChatRequest(text, (Message("system", "Be brief."), Message("user", text)))
-list(ChatEndpoint(options).complete([ask_for(f"row {number}") for number in range(6)], stage="s"))
-"""
-
-
-@pytest.mark.parametrize("number", [1, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    ("what", "when"),
-    [
-        ("upload", "before"),
-        ("upload", "after"),
-        ("create", "before"),
-        ("create", "after"),
-        ("look", "before"),
-        ("look", "after"),
-        ("content", "before"),
-        ("content", "after"),
-    ],
-)
-def test_killed_at_any_point_nothing_is_bought_twice(provider, batches, tmp_path, what, when, number):
-    server = provider()
-    store = tmp_path / "responses.sqlite"
-    run = None
-    told: Counter[tuple[str, str]] = Counter()
-    started = threading.Event()
-
-    def on(at: str, then: str):
-        told[at, then] += 1
-        if (at, then) == (what, when) and told[at, then] == number:
-            started.wait(10)
-            os.kill(run.pid, signal.SIGKILL)
-            return "drop"
-        return None
-
-    server.on = on
-    run = subprocess.Popen([sys.executable, "-c", KILLED, server.url, str(store)])
-    started.set()
-    assert run.wait(60) == -signal.SIGKILL
-    server.on = lambda *_: None
-    bought = len(server.batches)
-    expected = {"upload": number - 1, "create": number - (when == "before")}.get(what, 3)
-    assert bought == expected
-    results = answers(batches(server, batch_max_requests=2), rows(6))
-    assert {row_id: result.text for row_id, result in results.items()} == {row: f"echo: {row}" for row in results}
-    asked = [line["custom_id"] for shard in range(len(server.batches)) for line in server.asked(shard)]
-    assert len(asked) == len(set(asked)) == 6
-    assert ledger(store) == {"ok": 6}
-    assert {state for _, state, *_ in journal(store)} == {"collected"}
-    assert list((tmp_path / "batches").iterdir()) == []
-
-
-def test_interrupted_while_answers_are_read_none_is_entered_twice(provider, batches, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch_module, "_ANSWERS_PER_COMMIT", 2)
-    server = provider(lambda body: fail(500) if body["messages"][-1]["content"] < "row 2" else echo(body))
-    enter, entered = ResponseStore.enter, 0
-
-    def fails_the_third_time(store, settled, also=()):
-        nonlocal entered
-        entered += bool(settled)
-        if entered == 3:
-            raise KeyboardInterrupt
-        return enter(store, settled, also)
-
-    monkeypatch.setattr(ResponseStore, "enter", fails_the_third_time)
-    model = batches(server)
-    with pytest.raises(KeyboardInterrupt):
-        answers(model, rows(8))
-    model.close()
-    assert [(state, lines) for _, state, _, lines in journal(tmp_path / "responses.sqlite")] == [("created", 4)]
-    monkeypatch.setattr(ResponseStore, "enter", enter)
-    results = answers(batches(server), rows(8))
-    assert len(results) == 8
-    assert server.sizes == [8, 2, 2]
-    assert ledger(tmp_path / "responses.sqlite") == {"ok": 6, "server": 6}
-
-
-def interrupt_while_polling(server: BatchServer, model: ChatEndpoint, requests: list[ChatRequest]) -> None:
-    server.looks = 10**6
-    waiting = threading.Event()
-    server.on = lambda what, when: waiting.set() if what == "look" else None
-
-    def interrupt() -> None:
-        waiting.wait(10)
-        time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        answers(model, requests)
-    model.close()
-
-
-def test_batches_of_an_earlier_run_are_collected_first_also_where_other_rows_are_asked_for(
-    provider, batches, tmp_path, caplog
-):
-    server = provider()
-    interrupt_while_polling(server, batches(server), rows(4))
-    assert "1 batches with 4 requests go on at" in caplog.text
-    assert "collects them before it buys anything" in caplog.text
-    server.looks, server.calls = 1, []
-    results = answers(batches(server), [ask_for("row 0"), ask_for("other")], stage="t")
-    assert (results["row 0"].status, results["other"].status) == ("ok", "ok")
-    assert server.sizes == [4, 1]
-    assert server.calls.index("content") < server.calls.index("create")
-    with sqlite3.connect(tmp_path / "responses.sqlite") as connection:
-        assert connection.execute("select stage, count(*) from attempts group by 1").fetchall() == [("s", 4), ("t", 1)]
-
-
 def test_live_mode_says_that_batches_are_on_their_way(provider, batches, caplog):
     server = provider()
     interrupt_while_polling(server, batches(server), rows(2))
@@ -578,108 +391,3 @@ def test_two_stages_at_once_collect_each_batch_once(provider, batches, tmp_path)
     assert {stage: len(found) for stage, found in results.items()} == {"a": 6, "b": 6}
     assert server.sizes == [6]
     assert ledger(tmp_path / "responses.sqlite") == {"ok": 6}
-
-
-def run_vllm(command: str, reply, *, only: int | None = None) -> None:
-    """Do what `vllm run-batch` does: answers in order, errors without a body."""
-    words = command.split()
-    assert words[:2] == ["vllm", "run-batch"]
-    given = dict(zip(words[2::2], words[3::2], strict=True))
-    assert given["--model"] == "m-1"
-    answered = []
-    for line in Path(given["-i"]).read_text().splitlines()[:only]:
-        asked = json.loads(line)
-        status, body = reply(asked["body"])
-        response = {"status_code": status, "request_id": "r", "body": body if status == 200 else None}
-        error = None if status == 200 else body
-        answered.append(
-            json.dumps({"id": "v", "custom_id": asked["custom_id"], "response": response, "error": error}) + "\n"
-        )
-    Path(given["-o"]).write_text("".join(answered))
-
-
-def pending(model: ChatEndpoint, requests) -> list[str]:
-    with pytest.raises(BatchPending) as caught:
-        answers(model, requests)
-    assert "type the same kedro command again" in str(caught.value)
-    return [line for line in str(caught.value).splitlines() if line.startswith("vllm ")]
-
-
-def test_files_for_vllm_go_round_until_every_row_has_its_result(batches, dead_url, provider, tmp_path):
-    asked = [ask_for(f"row {number}", response=FACET) for number in range(12)]
-    live = answers(
-        batches(provider(mixed), mode="live", store=tmp_path / "live.sqlite", max_tokens=50, concurrency=1), asked
-    )
-    options = {"mode": "batch_files", "batch_max_requests": 5, "max_tokens": 50}
-    # All rows; the second askings and those with more room.
-    for n_files, n_lines in ((3, 12), (1, 4)):
-        commands = pending(batches(dead_url, **options), asked)
-        assert len(commands) == n_files
-        assert sum(len(Path(command.split()[3]).read_text().splitlines()) for command in commands) == n_lines
-        for command in commands:
-            run_vllm(command, mixed)
-    results = answers(batches(dead_url, **options), asked)
-    assert results.keys() == live.keys()
-    for row_id, result in results.items():
-        assert (result.status, result.key, result.text, result.parsed, result.error_kind, result.error) == (
-            live[row_id].status,
-            live[row_id].key,
-            live[row_id].text,
-            live[row_id].parsed,
-            live[row_id].error_kind,
-            live[row_id].error,
-        )
-    left = [path.name for path in (tmp_path / "batches").iterdir()]
-    assert len(left) == 4
-    assert all(name.endswith(".out.jsonl") for name in left)
-
-
-def test_answers_that_vllm_has_written_so_far_are_read_and_the_rest_is_asked(batches, dead_url, tmp_path):
-    options = {"mode": "batch_files"}
-    (command,) = pending(batches(dead_url, **options), rows(6))
-    assert pending(batches(dead_url, **options), rows(6)) == [command]
-    run_vllm(command, echo, only=4)
-    with Path(command.split()[5]).open("a") as file:
-        file.write('{"custom_id": "torn')
-    (rest,) = pending(batches(dead_url, **options), rows(6))
-    assert rest != command
-    assert len(Path(rest.split()[3]).read_text().splitlines()) == 2
-    # The first run was still going on, and writes its end now.
-    run_vllm(command, echo)
-    results = answers(batches(dead_url, **options), rows(6))
-    assert {result.status for result in results.values()} == {"ok"}
-    assert ledger(tmp_path / "responses.sqlite") == {"ok": 6}
-
-
-def test_a_line_that_always_fails_does_not_go_round_for_ever(batches, dead_url):
-    def reply(body: dict) -> tuple[int, dict]:
-        failing = {"row 0": fail(500, "engine died"), "row 1": fail(400, "too long")}
-        return failing.get(body["messages"][-1]["content"], echo(body))
-
-    rounds = 0
-    while True:
-        try:
-            results = answers(batches(dead_url, mode="batch_files"), rows(3))
-            break
-        except BatchPending as error:
-            rounds += 1
-            assert rounds <= 3
-            for command in [line for line in str(error).splitlines() if line.startswith("vllm ")]:
-                run_vllm(command, reply)
-    assert rounds == 3
-    assert {row: result.error_kind for row, result in results.items()} == {
-        "row 0": Kind.SERVER,
-        "row 1": Kind.BAD_REQUEST,
-        "row 2": None,
-    }
-    assert results["row 0"].error == "HTTP 500: engine died."
-    # The stage is over; the next one starts anew.
-    assert len(pending(batches(dead_url, mode="batch_files"), rows(3))) == 1
-
-
-def test_files_that_would_cost_too_much_are_not_written(batches, dead_url, tmp_path):
-    (tmp_path / "prices.yml").write_text(PRICES)
-    model = batches(dead_url, mode="batch_files", prices=tmp_path / "prices.yml", budget_usd=3)
-    with pytest.raises(BudgetExceeded):
-        answers(model, rows(2))
-    assert list((tmp_path / "batches").iterdir()) == []
