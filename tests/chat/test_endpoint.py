@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,8 +12,9 @@ from asking import FACET, GOOD, Facet, ask_for, one, stored
 from fault_server import Act, FaultServer, completion, fails, says
 
 from clarilm_kedro.chat.endpoint import ChatEndpoint
-from clarilm_kedro.chat.errors import EndpointUnreachable, MissingOffline
+from clarilm_kedro.chat.errors import EndpointUnreachable, MissingOffline, StoreUnusable
 from clarilm_kedro.chat.stage import ask
+from clarilm_kedro.chat.store_tools import store_statistics
 from clarilm_kedro.chat.types import ChatRequest, ChatResult
 from clarilm_kedro.errors import ClarilmError
 
@@ -86,7 +88,14 @@ def test_an_endpoint_that_dies_keeps_what_was_paid_for(endpoint, tmp_path):
     assert len(second.seen) == 20 - kept
 
 
-def test_a_server_that_comes_back_is_waited_for(endpoint, dead_url):
+def failed_attempts(store: Path) -> int:
+    try:
+        return sum(row["requests"] for row in store_statistics(store)[0] if row["kind"] == "connection")
+    except StoreUnusable:  # it is not made yet
+        return 0
+
+
+def test_a_server_that_comes_back_is_waited_for(endpoint, dead_url, tmp_path):
     class Late(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = completion("late")
@@ -98,7 +107,8 @@ def test_a_server_that_comes_back_is_waited_for(endpoint, dead_url):
     results: list[ChatResult] = []
     asking = threading.Thread(target=lambda: results.append(one(endpoint(dead_url, max_attempts=9), ask_for("q"))))
     asking.start()
-    time.sleep(0.1)
+    while not failed_attempts(tmp_path / "responses.sqlite"):
+        time.sleep(0.01)
     with HTTPServer(("127.0.0.1", urlsplit(dead_url).port or 0), Late) as server:
         server.handle_request()
         asking.join()
