@@ -1,6 +1,8 @@
 """kedro-viz in a real browser: the whole graph and each of the five pipelines open."""
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -41,12 +43,13 @@ def server(workspace: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     output = workspace / "viz.log"
     with output.open("w") as log:
-        process = subprocess.Popen(command, cwd=workspace, stdout=log, stderr=subprocess.STDOUT)
+        # A group of its own: the command starts another process, which serves and which it does not stop.
+        process = subprocess.Popen(command, cwd=workspace, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             _wait_for(url, process, output)
             yield url
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
 
 
