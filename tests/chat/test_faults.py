@@ -183,7 +183,7 @@ def test_unusable_replies_fail_the_row_and_are_not_bought_again(serve, endpoint,
     assert first.error_kind is kind
     str(first.error).encode("utf-8")
     again = one(model, ask_for("q", response=FACET))
-    assert (again.error_kind, again.source, again.attempts) == (kind, "store", 0)
+    assert (again.error_kind, again.source, again.attempts) == (kind, "store", 1)
     assert len(server.seen) == 1
 
 

@@ -65,6 +65,7 @@ CREATE TABLE IF NOT EXISTS batch_failures (
     PRIMARY KEY (endpoint, key)
 ) WITHOUT ROWID
 """
+_ATTEMPTS_OF_A_KEY = "CREATE INDEX IF NOT EXISTS attempts_of_a_key ON attempts (key)"
 _FROM_1 = "ALTER TABLE responses ADD COLUMN system_fingerprint TEXT"
 
 
@@ -93,8 +94,8 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("BEGIN IMMEDIATE")
         if version == 1:
             connection.execute(_FROM_1)
-        for table in (_RESPONSES, _ATTEMPTS, _BATCHES, _BATCH_FAILURES):
-            connection.execute(table)
+        for statement in (_RESPONSES, _ATTEMPTS, _ATTEMPTS_OF_A_KEY, _BATCHES, _BATCH_FAILURES):
+            connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {LAYOUT}")
         connection.execute("COMMIT")
     return connection

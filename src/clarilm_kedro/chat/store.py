@@ -213,6 +213,19 @@ class ResponseStore:
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
 
+    def taken_by(self, keys: Sequence[str]) -> tuple[int, float | None]:
+        """Say what requests have taken so far, in all runs.
+
+        Args:
+            keys: Their keys.
+
+        Returns:
+            Attempts, and US dollars; ``None`` where no price was known.
+        """
+        marks = ", ".join("?" * len(keys))
+        ((attempts, cost),) = self.select(f"SELECT count(*), sum(cost_usd) FROM attempts WHERE key IN ({marks})", keys)
+        return attempts, cost
+
     def begin(self, attempts: Sequence[tuple[str, str, str, str]]) -> tuple[list[LedgerEntry], Future[None]]:
         """Enter attempts that are about to be made.
 

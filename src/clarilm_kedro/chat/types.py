@@ -127,10 +127,11 @@ class ChatResult:
         finish_reason: As served.
         prompt_tokens: As counted by the server for the reply used; ``None`` where it does not count.
         completion_tokens: Likewise.
-        cost_usd: US dollars that this row cost in this call; ``None`` where the model has no price.
+        cost_usd: US dollars that this row cost in this call, or, if it failed, in all calls; ``None`` where the model
+            has no price.
         served_model: The model name in the reply, which may be more exact than the one asked for.
         source: ``net`` if this row caused a request in this call, ``store`` if its reply was already there.
-        attempts: Requests sent for this row in this call.
+        attempts: Requests sent for this row in this call, or, if it failed, in all calls.
         error_kind: A :class:`Kind` other than ``ok``.
         error: A sentence.
     """

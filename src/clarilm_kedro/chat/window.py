@@ -37,6 +37,7 @@ class Row:
     key: str
     asked_again: bool = False
     grown: bool = False
+    earlier: tuple[str, ...] = ()
     attempts: int = 0
     cost_usd: float | None = None
 
@@ -82,7 +83,8 @@ class Rows(ABC):
     def _changed(self, row: Row, messages: tuple[Message, ...], max_tokens: int | None) -> Row:
         body = self._model.body(messages, row.request, max_tokens)
         key = self._model.key(body, row.request)
-        return replace(row, messages=messages, max_tokens=max_tokens, body=body, key=key)
+        earlier = (*row.earlier, row.key)
+        return replace(row, messages=messages, max_tokens=max_tokens, body=body, key=key, earlier=earlier)
 
     def _again(self, row: Row, reply: Reply, error: InvalidReplyError) -> Row:
         # The reply may quote log text, which must not gain a role by being sent back.
@@ -158,6 +160,8 @@ class Rows(ABC):
         )
 
     def _failed(self, row: Row, kind: Kind, error: str, reply: Reply | None = None) -> ChatResult:
+        # From the ledger, so that the table of failures is the same when it is made again from the store.
+        attempts, cost = self._store.taken_by((*row.earlier, row.key))
         return ChatResult(
             row_id=row.request.row_id,
             key=row.key,
@@ -167,10 +171,10 @@ class Rows(ABC):
             finish_reason=reply.finish_reason if reply else None,
             prompt_tokens=reply.prompt_tokens if reply else None,
             completion_tokens=reply.completion_tokens if reply else None,
-            cost_usd=row.cost_usd,
+            cost_usd=cost,
             served_model=reply.served_model if reply else None,
             source="net" if row.attempts or reply is None else "store",
-            attempts=row.attempts,
+            attempts=attempts,
             error_kind=kind,
             error=error,
         )
