@@ -41,6 +41,8 @@ _WEIGHT = 0.05
 _FIRST_GUESS_TOKENS = 300
 # Between two looks at a budget of which another model's requests hold the rest.
 _BUDGET_SECONDS = 0.2
+# More at once would come back at once too, and the thread would be idle between two bursts.
+_MOST_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +248,7 @@ class Runner:
         wait = math.inf
         budget = self._store.budget
         now = time.monotonic()
-        while self._due:
+        while self._due and len(chosen) < _MOST_AT_ONCE:
             due, _, job = self._due[0]
             if due > now:
                 wait = min(wait, due - now)
@@ -277,6 +279,8 @@ class Runner:
             heapq.heappush(self._due, item)
         if chosen:
             await self._begin(chosen)
+        if len(chosen) == _MOST_AT_ONCE:
+            return 0.0
         return None if math.isinf(wait) else wait
 
     async def _begin(self, chosen: list[tuple[_Job, Lane, int, float]]) -> None:
