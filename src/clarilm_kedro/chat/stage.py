@@ -4,20 +4,21 @@ Two nodes call the two functions, because a node that raises saves nothing: resu
 """
 
 from collections.abc import Generator, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from clarilm_kedro.chat.errors import TooManyFailures
 from clarilm_kedro.chat.types import ChatModel, ChatRequest, ChatResult
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.tables import FAILED, table
+
+if TYPE_CHECKING:  # pandas is most of the memory of a process that asks a chat model
+    import pandas as pd
 
 _EXCERPT = 500
 
 
 def ask(
     requests: Sequence[ChatRequest], chat_model: ChatModel, *, stage: str
-) -> tuple[dict[str, ChatResult], pd.DataFrame]:
+) -> "tuple[dict[str, ChatResult], pd.DataFrame]":
     """Ask a chat model for every row.
 
     Args:
@@ -33,6 +34,8 @@ def ask(
     Raises:
         ClarilmError: Two requests have the same ``row_id``, or the chat model can answer nothing at all.
     """
+    from clarilm_kedro.tables import FAILED, table
+
     if len({request.row_id for request in requests}) < len(requests):
         raise ClarilmError(f"Stage {stage}: two chat requests have the same row_id; give every sample one of its own.")
     answered: dict[str, ChatResult] = {}
@@ -52,7 +55,7 @@ def ask(
 
 
 def accept(
-    n_ok: int, failures: pd.DataFrame, *, stage: str, max_failed_share: float, dataset: str | None = None
+    n_ok: int, failures: "pd.DataFrame", *, stage: str, max_failed_share: float, dataset: str | None = None
 ) -> None:
     """Stop the run if too many rows of a stage failed.
 
