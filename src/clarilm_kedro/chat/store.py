@@ -204,20 +204,23 @@ class ResponseStore:
         rows = [(entry.id, entry.key, entry.stage, entry.model, entry.endpoint, started) for entry in entries]
         return entries, self._enqueue([(_BEGIN, row) for row in rows])
 
-    def end(self, outcome: LedgerOutcome, response: StoredResponse | None = None) -> Future[None]:
-        """Complete an attempt, together with its reply.
+    def end(self, ended: Sequence[tuple[LedgerOutcome, StoredResponse | None]]) -> Future[None]:
+        """Complete attempts, together with their replies.
 
         Args:
-            outcome: What became of it.
-            response: The reply; a key that is there keeps its first one.
+            ended: What became of each, and its reply; a key that is there keeps its first one.
 
         Returns:
             A future as for :meth:`put`.
         """
-        usage = outcome.usage
-        tokens = (usage.prompt, usage.cached, usage.completion, usage.reasoning, int(usage.estimated))
-        ended: _Statement = (_END, (outcome.kind, outcome.seconds, *tokens, outcome.cost_usd, outcome.id))
-        return self._enqueue([ended] if response is None else [(_INSERT, _row(response)), ended])
+        statements: list[_Statement] = []
+        for outcome, response in ended:
+            usage = outcome.usage
+            tokens = (usage.prompt, usage.cached, usage.completion, usage.reasoning, int(usage.estimated))
+            if response is not None:
+                statements.append((_INSERT, _row(response)))
+            statements.append((_END, (outcome.kind, outcome.seconds, *tokens, outcome.cost_usd, outcome.id)))
+        return self._enqueue(statements)
 
     def put(self, response: StoredResponse) -> Future[None]:
         """Write a reply; a key that is there keeps its first reply.
