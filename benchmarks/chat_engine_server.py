@@ -13,22 +13,23 @@ import sys
 from functools import partial
 
 QUESTIONS = [
-    "What should the garden be for above all: growing food, sitting outside in the evening, a place where children can "
-    "play, or something to look at from the kitchen while it rains?",
-    "How many hours a week can you give to it from April to October, and is there anybody in the house or next door who "
-    "would help with the digging and the carrying?",
-    "Which of the things that are there now do you want to keep in any case, apart from the walnut tree, and which would "
-    "you be glad never to see again?",
-    "Roughly how large is the plot, and how much of it lies in the shade of the tree, the wall or the house at noon in the "
-    "middle of June and again in March?",
-    "Is there a sum that the first year must not exceed, with tools, plants, paving and perhaps a day of somebody with a "
-    "small digger all included?",
-    "Have you looked at the soil yet? One spade's depth of it, wet or dry, black or yellow, with worms or without, tells "
-    "you more than any map of the region.",
-    "Does the ivy also grow on walls or roofs that have to be repaired before winter, or may it stay for now where it does "
-    "no harm and hides what is behind it?",
-    "By when would you like to see something for your work: a few beds this summer, or is a plan that unfolds over three "
-    "or four years just as welcome?",
+    "What should the garden be for above all: growing food, sitting outside in the evening, a place where children "
+    "can play, or something to look at from the kitchen while it rains, and does everybody in the house agree on "
+    "that?",
+    "How many hours a week can you give to it from April to October, and is there anybody in the house or next door"
+    " who would help with the digging and the carrying when it comes to that?",
+    "Which of the things that are there now do you want to keep in any case, apart from the walnut tree, and which "
+    "of them would you be glad never to see again?",
+    "Roughly how large is the plot, and how much of it lies in the shade of the tree, of the wall or of the house "
+    "at noon in the middle of June, and again early in March?",
+    "Is there a sum that the first year must not exceed, with tools, plants, paving, a water butt and perhaps a day"
+    " of somebody who brings a small digger all included?",
+    "Have you looked at the soil yet? One spade's depth of it, wet or dry, black or yellow, with worms or without, "
+    "tells you more than any map of the region, and takes five minutes.",
+    "Does the ivy also grow on walls or roofs that have to be repaired before the winter, or may it stay for now "
+    "where it does no harm and hides what is behind it?",
+    "By when would you like to see something for your work: a few beds this summer, or is a plan that unfolds over "
+    "three or four years, with a sketch for each of them, just as welcome?",
 ]
 COMPLETION = {
     "id": "chatcmpl-0",
