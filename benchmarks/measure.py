@@ -44,12 +44,13 @@ def step(name: str) -> Iterator[None]:
     print(_MARK + json.dumps(record), flush=True)
 
 
-def measure(script: Path, *arguments: str) -> list[Step]:
+def measure(script: Path, *arguments: str, python: str = sys.executable) -> list[Step]:
     """Run a script as a process of its own.
 
     Args:
         script: A Python script that marks what it does with :func:`step`.
         arguments: Its arguments.
+        python: The interpreter, that of another virtual environment if need be; psutil must be installed there.
 
     Returns:
         Its steps in order, and first :data:`START_UP`, everything before the first of them (Python, imports).
@@ -59,9 +60,7 @@ def measure(script: Path, *arguments: str) -> list[Step]:
     """
     samples: list[tuple[float, int]] = []
     started = time.time()
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(script), *arguments], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([python, "-W", "ignore", str(script), *arguments], stdout=subprocess.PIPE, text=True)
     tree = psutil.Process(process.pid)
     while process.poll() is None:
         samples.append((time.time(), _memory(tree)))

@@ -168,7 +168,7 @@ def test_what_could_not_be_written_is_tried_once_more_at_close(path, caplog):
     (entry,), entered = store.begin([("k", "s", "m", "url")])
     entered.result(5)
     with pytest.raises(StoreUnusable, match="1 answers is tried once more"):
-        store.end(LedgerOutcome(entry.id, "ok", 1.0), response("k")).result(5)
+        store.end([(LedgerOutcome(entry.id, "ok", 1.0), response("k"))]).result(5)
     other.execute("drop trigger full")
     other.commit()
     other.close()

@@ -29,10 +29,10 @@ def path(tmp_path: Path) -> Path:
     attempts = [("a", "s", "m", "e"), ("a", "s", "m", "e"), ("b", "t", "n", "e"), ("b", "t", "n", "e")]
     entries, written = store.begin([*attempts, ("c", "t", "n", "e"), ("d", "t", "n", "e")])
     written.result()
-    store.end(LedgerOutcome(entries[1].id, "ok", 0.2, Usage(11, 3, 7, 2), 0.5), response("a")).result()
-    store.end(LedgerOutcome(entries[2].id, "server", 0.1)).result()
-    store.end(LedgerOutcome(entries[3].id, "ok", 0.3, Usage(5, 0, 9, 0), 0.25), response("b", "n", "t")).result()
-    store.end(LedgerOutcome(entries[5].id, "ok", 0.3, Usage(5, 0, 1, 0), None), response("d", "n", "u")).result()
+    store.end([(LedgerOutcome(entries[1].id, "ok", 0.2, Usage(11, 3, 7, 2), 0.5), response("a"))]).result()
+    store.end([(LedgerOutcome(entries[2].id, "server", 0.1), None)]).result()
+    store.end([(LedgerOutcome(entries[3].id, "ok", 0.3, Usage(5, 0, 9, 0), 0.25), response("b", "n", "t"))]).result()
+    store.end([(LedgerOutcome(entries[5].id, "ok", 0.3, Usage(5, 0, 1, 0), None), response("d", "n", "u"))]).result()
     close_store(store)
     close_store(open_store(path))  # marks what never ended as lost
     return path

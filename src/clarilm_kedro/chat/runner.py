@@ -13,7 +13,8 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,11 +137,15 @@ class Runner:
         self._connect = connect
         self._store = store
         self._options = options
-        self._deliveries: queue.SimpleQueue[Delivery | BaseException] = queue.SimpleQueue()
+        self._deliveries: queue.SimpleQueue[list[Delivery] | BaseException] = queue.SimpleQueue()
+        self._received: deque[Delivery] = deque()
         self._submitted: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._due: list[tuple[float, int, _Job]] = []
         self._number = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._told = False
+        self._requests: set[asyncio.Task[None]] = set()
+        self._commits: set[asyncio.Task[None]] = set()
+        self._ended: list[tuple[LedgerOutcome, StoredResponse | None, Delivery | None]] = []
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop
         self._wake: asyncio.Event
@@ -158,7 +163,9 @@ class Runner:
     def submit(self, order: Order) -> None:
         """Take an order; it waits for its turn."""
         self._submitted.put(order)
-        self._call(self._wake.set)
+        if not self._told:
+            self._told = True
+            self._call(self._wake.set)
 
     def next(self) -> Delivery:
         """Wait for an order to end.
@@ -169,16 +176,18 @@ class Runner:
         Raises:
             StoreUnusable: The reply could not be stored.
         """
-        delivery = self._deliveries.get()
-        if isinstance(delivery, BaseException):
-            raise delivery
-        return delivery
+        while not self._received:
+            delivered = self._deliveries.get()
+            if isinstance(delivered, BaseException):
+                raise delivered
+            self._received.extend(delivered)
+        return self._received.popleft()
 
     def close(self) -> None:
         """End: nothing is sent any more, what is on its way is awaited and stored, then the thread ends."""
         self._call(self._stop)
-        if self._tasks:
-            logger.info("Waiting up to %g s for %d requests on their way.", _DRAIN_SECONDS, len(self._tasks))
+        if self._requests:
+            logger.info("Waiting up to %g s for %d requests on their way.", _DRAIN_SECONDS, len(self._requests))
         try:
             self._thread.join(_DRAIN_SECONDS)
         finally:
@@ -195,7 +204,7 @@ class Runner:
         self._wake.set()
 
     def _abandon(self) -> None:
-        for task in self._tasks:
+        for task in self._requests:
             task.cancel()
 
     def _run(self) -> None:
@@ -218,8 +227,8 @@ class Runner:
                 await self._work()
             except StoreUnusable as error:
                 self._deliveries.put(error)
-            if self._tasks:
-                await asyncio.wait(self._tasks)
+            while left := self._requests | self._commits:
+                await asyncio.wait(left)
 
     async def _work(self) -> None:
         while not self._stopping:
@@ -232,6 +241,7 @@ class Runner:
 
     def _take_submitted(self) -> None:
         now = time.monotonic()
+        self._told = False
         with suppress(queue.Empty):
             while True:
                 self._queue(_Job(self._submitted.get_nowait()), now)
@@ -267,7 +277,7 @@ class Runner:
                     wait = min(wait, _BUDGET_SECONDS)
                     break
                 detail = f"${budget.spent:.2f} of the budget of ${self._options.budget_usd:g} are spent, and the next"
-                self._deliveries.put(job.delivery(Kind.BUDGET, f"{detail} request may cost ${most:.4f}."))
+                self._deliveries.put([job.delivery(Kind.BUDGET, f"{detail} request may cost ${most:.4f}.")])
                 heapq.heappop(self._due)
                 continue
             heapq.heappop(self._due)
@@ -293,15 +303,18 @@ class Runner:
                 self._store.budget.settle(reserved, 0.0)
             raise
         for entry, (job, lane, tokens, reserved) in zip(entries, chosen, strict=True):
-            task = self._loop.create_task(self._attempt(entry, job, lane, tokens, reserved))
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
+            self._start(self._requests, self._attempt(entry, job, lane, tokens, reserved))
+
+    def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._wake.set()
+        self._requests.discard(task)
+        self._commits.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            self._stopping = True  # a reply that cannot be kept is the last to be paid for
+            self._stop()  # a reply that cannot be kept is the last to be paid for
             self._deliveries.put(error)
 
     async def _attempt(self, entry: LedgerEntry, job: _Job, lane: Lane, tokens: int, reserved: float) -> None:
@@ -326,16 +339,24 @@ class Runner:
         job.endpoint = lane.name
         outcome = LedgerOutcome(entry.id, attempt.kind, now - sent_at, usage, cost if self._options.price else None)
         reply = _response(job.order, attempt, usage) if attempt.kind is Kind.OK else None
-        written = asyncio.wrap_future(self._store.end(outcome, reply))
+        delivery = None
         if attempt.kind is Kind.OK:
-            await written
-            self._deliveries.put(job.delivery(Kind.OK, "", usage, outcome.cost_usd))
+            delivery = job.delivery(Kind.OK, "", usage, outcome.cost_usd)
         elif self._may_retry(job, attempt) and not self._stopping:
             self._queue(job, now + self._pause(job, attempt))
-            await written
         else:
-            await written
-            self._deliveries.put(job.delivery(attempt.kind, attempt.detail))
+            delivery = job.delivery(attempt.kind, attempt.detail)
+        self._ended.append((outcome, reply, delivery))
+        if len(self._ended) == 1:
+            self._start(self._commits, self._commit())
+
+    async def _commit(self) -> None:
+        """Commit and deliver what ends in this turn of the loop: threads that wake each other per reply are slow."""
+        await asyncio.sleep(0)
+        ended, self._ended = self._ended, []
+        await asyncio.wrap_future(self._store.end([(outcome, reply) for outcome, reply, _ in ended]))
+        self._deliveries.put([delivery for *_, delivery in ended if delivery])
+        self._wake.set()
 
     def _may_retry(self, job: _Job, attempt: Attempt) -> bool:
         if ACTIONS[attempt.kind] is not Action.RETRY:

@@ -240,17 +240,16 @@ class ResponseStore:
         rows = [(entry.id, entry.key, entry.stage, entry.model, entry.endpoint, started) for entry in entries]
         return entries, self._enqueue([(_BEGIN, row) for row in rows])
 
-    def end(self, outcome: LedgerOutcome, response: StoredResponse | None = None) -> Future[None]:
-        """Complete an attempt, together with its reply.
+    def end(self, ended: Sequence[tuple[LedgerOutcome, StoredResponse | None]]) -> Future[None]:
+        """Complete attempts, together with their replies.
 
         Args:
-            outcome: What became of it.
-            response: The reply; a key that is there keeps its first one.
+            ended: What became of each, and its reply; a key that is there keeps its first one.
 
         Returns:
             A future as for :meth:`put`.
         """
-        return self._enqueue(_ended(outcome, response))
+        return self._enqueue([each for outcome, response in ended for each in _ended(outcome, response)])
 
     def enter(self, settled: Sequence[Settled], also: Sequence[Statement] = ()) -> Future[None]:
         """Enter attempts whose outcome is known already, with their replies, in one commit.
