@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from clarilm_kedro.chat.batch_files import Spool, cut, read_answers, read_requests
 from clarilm_kedro.chat.journal import BatchJournal, Shard, State
+from clarilm_kedro.chat.ledger import Settled
+from clarilm_kedro.chat.orders import stored_response
 from clarilm_kedro.chat.parse import read_reply
-from clarilm_kedro.chat.runner import stored_response
-from clarilm_kedro.chat.store import ResponseStore, Settled
+from clarilm_kedro.chat.store import ResponseStore
 from clarilm_kedro.chat.types import Kind
 from clarilm_kedro.chat.usage import read_usage
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from clarilm_kedro.chat.errors import StoreUnusable
-from clarilm_kedro.chat.store import LedgerOutcome, ResponseStore, StoredResponse, close_store, open_store
+from clarilm_kedro.chat.ledger import LedgerOutcome, StoredResponse
+from clarilm_kedro.chat.store import ResponseStore, close_store, open_store
 
 #: The table as the first layout had it.
 LAYOUT_1 = """

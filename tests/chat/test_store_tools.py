@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from clarilm_kedro.chat.errors import StoreUnusable
-from clarilm_kedro.chat.store import LedgerOutcome, StoredResponse, close_store, open_store
+from clarilm_kedro.chat.ledger import LedgerOutcome, StoredResponse
+from clarilm_kedro.chat.store import close_store, open_store
 from clarilm_kedro.chat.store_tools import (
     export_replies,
     mean_reply_tokens,

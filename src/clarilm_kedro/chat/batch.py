@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, ClassVar
 from clarilm_kedro.chat.batch_files import Asked, Cut, Spool, cut, read_answers, read_requests
 from clarilm_kedro.chat.client import Attempt
 from clarilm_kedro.chat.journal import BatchJournal, Shard, State
+from clarilm_kedro.chat.ledger import Settled
+from clarilm_kedro.chat.orders import Delivery, stored_response
 from clarilm_kedro.chat.outcomes import ACTIONS, Action
-from clarilm_kedro.chat.runner import Delivery, stored_response
 from clarilm_kedro.chat.stats import StageStats
-from clarilm_kedro.chat.store import ResponseStore, Settled
+from clarilm_kedro.chat.store import ResponseStore
 from clarilm_kedro.chat.types import ChatRequest, ChatResult, Kind
 from clarilm_kedro.chat.usage import Usage, read_usage
 from clarilm_kedro.chat.window import Row, Rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from clarilm_kedro.chat.batch import BatchRows
 from clarilm_kedro.chat.errors import BatchPending
 from clarilm_kedro.chat.journal import Shard
-from clarilm_kedro.chat.runner import Delivery
+from clarilm_kedro.chat.orders import Delivery
 from clarilm_kedro.chat.stats import StageStats
 from clarilm_kedro.chat.store import ResponseStore
 

@@ -17,7 +17,7 @@ from clarilm_kedro.chat.batch_files import read_requests
 from clarilm_kedro.chat.client import Attempt
 from clarilm_kedro.chat.errors import EndpointRefused
 from clarilm_kedro.chat.journal import Shard, State
-from clarilm_kedro.chat.runner import Delivery
+from clarilm_kedro.chat.orders import Delivery
 from clarilm_kedro.chat.stats import StageStats
 from clarilm_kedro.chat.store import ResponseStore
 from clarilm_kedro.chat.types import Kind

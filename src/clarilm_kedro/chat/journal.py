@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from clarilm_kedro.chat.client import Attempt
+from clarilm_kedro.chat.ledger import Settled
+from clarilm_kedro.chat.orders import Delivery
 from clarilm_kedro.chat.outcomes import ACTIONS, Action
 from clarilm_kedro.chat.prompts import well_formed
-from clarilm_kedro.chat.runner import Delivery
-from clarilm_kedro.chat.store import ResponseStore, Settled, Statement
+from clarilm_kedro.chat.store import ResponseStore, Statement
 from clarilm_kedro.chat.types import Kind
 
 

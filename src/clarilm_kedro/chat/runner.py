@@ -6,7 +6,6 @@ while it waits nor goes to the end. The thread makes it work below Jupyter, whic
 
 import asyncio
 import gc
-import hashlib
 import heapq
 import logging
 import math
@@ -17,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -25,10 +24,11 @@ import orjson
 from clarilm_kedro.chat.client import Attempt
 from clarilm_kedro.chat.errors import StoreUnusable
 from clarilm_kedro.chat.lane import Lane, choose
+from clarilm_kedro.chat.ledger import LedgerEntry, LedgerOutcome, StoredResponse
+from clarilm_kedro.chat.orders import Delivery, Order, prompt_bytes, prompt_sha, stored_response
 from clarilm_kedro.chat.outcomes import ACTIONS, Action
-from clarilm_kedro.chat.parse import text_or_none
 from clarilm_kedro.chat.prices import Price
-from clarilm_kedro.chat.store import LedgerEntry, LedgerOutcome, ResponseStore, StoredResponse
+from clarilm_kedro.chat.store import ResponseStore
 from clarilm_kedro.chat.types import Kind
 from clarilm_kedro.chat.usage import BYTES_PER_TOKEN, FIRST_GUESS_TOKENS, Usage, estimate_tokens, read_usage
 
@@ -44,50 +44,9 @@ _WEIGHT = 0.05
 _BUDGET_SECONDS = 0.2
 # More at once would come back at once too, and the thread would be idle between two bursts.
 _MOST_AT_ONCE = 32
-# New objects after which Python looks for cycles among them, for the whole process (its own setting is 700). A request
-# on its way is hundreds of objects and no cycle; looking took a tenth of the time.
+# New objects after which Python looks for cycles among them, while requests are sent (its own setting is 700). One on
+# its way is hundreds of objects and no cycle; looking took a tenth of the time.
 _NEW_OBJECTS = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A reply to buy: its key, the body to send, and the stage that asks."""
-
-    key: str
-    body: Mapping[str, Any]
-    stage: str
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What became of an order.
-
-    Attributes:
-        key: The order's.
-        kind: ``ok`` if the reply is in the store.
-        detail: A sentence where it is not.
-        kinds: What became of each request sent for it, in order.
-        seconds: What each of them took.
-        reached: Whether any attempt reached the server.
-        endpoint: Address of the last attempt.
-        usage: Tokens of the reply.
-        cost_usd: US dollars; ``None`` where the model has no price.
-    """
-
-    key: str
-    kind: Kind
-    detail: str = ""
-    kinds: tuple[Kind, ...] = ()
-    seconds: tuple[float, ...] = ()
-    reached: bool = True
-    endpoint: str = ""
-    usage: Usage = field(default_factory=Usage)
-    cost_usd: float | None = None
-
-    @property
-    def attempts(self) -> int:
-        """Requests sent."""
-        return len(self.kinds)
 
 
 class _Job:
@@ -212,15 +171,17 @@ class Runner:
             task.cancel()
 
     def _run(self) -> None:
-        young, *older = gc.get_threshold()
-        if 0 < young < _NEW_OBJECTS:
-            gc.set_threshold(_NEW_OBJECTS, *older)
+        before = gc.get_threshold()
+        if 0 < before[0] < _NEW_OBJECTS:
+            gc.set_threshold(_NEW_OBJECTS, *before[1:])
         try:
             asyncio.run(self._main())
         except BaseException as error:
             self._failure = error
             self._deliveries.put(error)
             self._ready.set()
+        finally:
+            gc.set_threshold(*before)
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -430,45 +391,3 @@ def _room(body: Mapping[str, Any]) -> int | None:
 
 def _response(order: Order, attempt: Attempt, usage: Usage) -> StoredResponse:
     return stored_response(order.key, order.body["model"], order.stage, prompt_sha(order.body), attempt, usage)
-
-
-def stored_response(
-    key: str, model: str, stage: str, prompt: str | None, attempt: Attempt, usage: Usage
-) -> StoredResponse:
-    """Make the row of the response store for a reply.
-
-    Args:
-        key: The request's.
-        model: Model asked for.
-        stage: Stage that asks.
-        prompt: SHA-256 of the system message.
-        attempt: The reply.
-        usage: Its tokens.
-
-    Returns:
-        The row.
-    """
-    completion = attempt.completion or {}
-    counted = not usage.estimated
-    return StoredResponse(
-        key=key,
-        model=model,
-        served_model=text_or_none(completion.get("model")),
-        stage=stage,
-        prompt_sha=prompt,
-        body=attempt.body,
-        prompt_tokens=usage.prompt if counted else None,
-        completion_tokens=usage.completion if counted else None,
-        system_fingerprint=text_or_none(completion.get("system_fingerprint")),
-    )
-
-
-def prompt_bytes(body: Mapping[str, Any]) -> int:
-    """Count the bytes of a body's messages."""
-    return sum(len(message["content"].encode()) for message in body["messages"])
-
-
-def prompt_sha(body: Mapping[str, Any]) -> str | None:
-    """Name the fixed part of a body's prompt: SHA-256 of its system message; ``None`` without one."""
-    system = "".join(message["content"] for message in body["messages"] if message["role"] == "system")
-    return hashlib.sha256(system.encode()).hexdigest() if system else None

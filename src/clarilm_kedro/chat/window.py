@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from clarilm_kedro.chat.errors import BudgetExceeded, EndpointRefused, EndpointUnreachable, MissingOffline
+from clarilm_kedro.chat.orders import Delivery, Order
 from clarilm_kedro.chat.outcomes import ACTIONS, ADVICE, Action
 from clarilm_kedro.chat.parse import InvalidReplyError, Reply, parse_reply, read_reply, strip_fence
 from clarilm_kedro.chat.prompts import neutralise
-from clarilm_kedro.chat.runner import Delivery, Order, Runner
+from clarilm_kedro.chat.runner import Runner
 from clarilm_kedro.chat.stats import StageStats
 from clarilm_kedro.chat.store import ResponseStore
 from clarilm_kedro.chat.types import ChatRequest, ChatResult, Kind, Message
