@@ -195,6 +195,7 @@ class Runner:
                 await self._work()
             except StoreUnusable as error:
                 self._deliveries.put(error)
+            self._hand_over()
             while left := self._requests | self._commits:
                 await asyncio.wait(left)
 
@@ -261,6 +262,7 @@ class Runner:
         return None if math.isinf(wait) else wait
 
     async def _begin(self, chosen: list[tuple[_Job, Lane, int, float]]) -> None:
+        self._hand_over()  # first, so that the ledger never has more without an outcome than may be on their way
         attempts = [(job.order.key, job.order.stage, job.order.body["model"], lane.name) for job, lane, *_ in chosen]
         entries, written = self._store.begin(attempts)
         try:
@@ -316,14 +318,19 @@ class Runner:
             delivery = job.delivery(attempt.kind, attempt.detail)
         self._ended.append((outcome, reply, delivery))
         if len(self._ended) == 1:
-            self._start(self._commits, self._commit())
+            self._loop.call_soon(self._hand_over)
 
-    async def _commit(self) -> None:
-        """Commit and deliver what ends in this turn of the loop: threads that wake each other per reply are slow."""
-        await asyncio.sleep(0)
+    def _hand_over(self) -> None:
+        """Give the store what has ended in this turn of the loop: threads that wake each other per reply are slow."""
         ended, self._ended = self._ended, []
-        await asyncio.wrap_future(self._store.end([(outcome, reply) for outcome, reply, _ in ended]))
-        self._deliveries.put([delivery for *_, delivery in ended if delivery])
+        if ended:
+            written = self._store.end([(outcome, reply) for outcome, reply, _ in ended])
+            delivered = [delivery for *_, delivery in ended if delivery]
+            self._start(self._commits, self._deliver(delivered, asyncio.wrap_future(written)))
+
+    async def _deliver(self, delivered: list[Delivery], written: asyncio.Future[None]) -> None:
+        await written
+        self._deliveries.put(delivered)
         self._wake.set()
 
     def _may_retry(self, job: _Job, attempt: Attempt) -> bool:
