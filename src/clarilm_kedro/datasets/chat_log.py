@@ -58,19 +58,8 @@ class ChatLogDataset(ConnectionMixin, RawInput[ir.Table]):
     def _connect(self) -> Any:
         return connect_engine(self._connection_config)
 
-    def load(self) -> ir.Table:
-        """Read the rows.
-
-        Returns:
-            Columns of :mod:`clarilm_kedro.logs.rows`.
-
-        Raises:
-            InputError: There is nothing at the path, or it cannot be read.
-        """
-        try:
-            return read_log(self._connection, self._source)
-        except ClarilmError as error:
-            raise InputError(str(error)) from error
+    def _read(self) -> ir.Table:
+        return read_log(self._connection, self._source)
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Show the first rows in kedro-viz, long texts cut.

@@ -1,6 +1,7 @@
 """What the entries of raw inputs have in common: a location that is looked up, and nothing that is written."""
 
 import glob
+from abc import abstractmethod
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
@@ -31,6 +32,24 @@ class RawInput(AbstractDataset[NoReturn, Loaded], Generic[Loaded]):
     def __init__(self, filepath: str | None, name: str) -> None:
         self._filepath = filepath
         self._name = name
+
+    def load(self) -> Loaded:
+        """Read the input.
+
+        Returns:
+            Its rows; none where no path is given.
+
+        Raises:
+            InputError: There is nothing at the path, or it cannot be read.
+        """
+        try:
+            return self._read()
+        except ClarilmError as error:
+            raise InputError(str(error)) from error
+
+    @abstractmethod
+    def _read(self) -> Loaded:
+        """Read the input; errors of the domain packages may pass."""
 
     def save(self, data: NoReturn) -> NoReturn:
         """Refuse: raw inputs are read-only."""

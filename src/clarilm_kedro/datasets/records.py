@@ -6,7 +6,6 @@ from typing import Any
 from kedro_datasets._typing import TablePreview
 
 from clarilm_kedro.datasets.raw_input import InputError, RawInput
-from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.logs.reading import FORMATS, Format, iterate_records, read_records
 from clarilm_kedro.logs.records import Record, Records
 
@@ -44,21 +43,10 @@ class RecordsDataset(RawInput[Records]):
         self._limit = limit
         self.metadata = metadata
 
-    def load(self) -> Records:
-        """Read the rows.
-
-        Returns:
-            Records and rejects; both empty where no path is given.
-
-        Raises:
-            InputError: There is nothing at the path, or it cannot be read.
-        """
+    def _read(self) -> Records:
         if self._filepath is None:
             return Records(self._name)
-        try:
-            return read_records(self._filepath, self._name, self._format, self._limit)
-        except ClarilmError as error:
-            raise InputError(str(error)) from error
+        return read_records(self._filepath, self._name, self._format, self._limit)
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Show the first rows in kedro-viz, long texts cut.
