@@ -41,7 +41,7 @@ class LocalBatches(BatchRows):
 
     def _write(self) -> None:
         written: list[Shard] = []
-        reserved = 0.0
+        reserved: list[float] = []
         try:
             for cut_file in self._cuts():
                 money = self._reserve(cut_file)
@@ -49,10 +49,11 @@ class LocalBatches(BatchRows):
                     cut_file.path.unlink()
                     self._raise_if_hopeless(money)
                 else:
-                    reserved += money
+                    reserved.append(money)
                     written.append(self._journalled(cut_file))
         finally:
-            self._store.budget.settle(reserved, 0.0)
+            for each in reserved:
+                self._store.budget.settle(each, 0.0)
         if written:
             raise BatchPending(self._what_to_type(written))
 

@@ -48,6 +48,28 @@ def _shape(
     return ResponseSchema(stage, reply if isinstance(reply, type) else reply(row_id))
 
 
+#: Columns that lead a row back to who made it: the model, the prompt template and the stored reply.
+MADE_BY = {"teacher": "str", "prompt_sha": "str", "request_key": "str"}
+
+
+def made_by(chat_model: ChatModel, prompt: str, result: ChatResult) -> dict[str, str]:
+    """Say who made a row.
+
+    Args:
+        chat_model: Who was asked.
+        prompt: Text of the prompt template.
+        result: The reply.
+
+    Returns:
+        The columns of :data:`MADE_BY`: name of the model, SHA-256 of the template, key of the reply in the store.
+    """
+    return {
+        "teacher": chat_model.name,
+        "prompt_sha": PromptTemplate.from_text("", prompt).sha256,
+        "request_key": result.key,
+    }
+
+
 def rejected(row_id: str, stage: str, reason: str, model: str, excerpt: str) -> dict[str, Any]:
     """Describe a reply that came but does not hold what was asked for, as a row of a ``*_failed`` table."""
     return {
