@@ -1,6 +1,7 @@
 """What every stage that asks a chat model has in common."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -65,9 +66,15 @@ def made_by(chat_model: ChatModel, prompt: str, result: ChatResult) -> dict[str,
     """
     return {
         "teacher": chat_model.name,
-        "prompt_sha": PromptTemplate.from_text("", prompt).sha256,
+        "prompt_sha": prompt_hash(prompt),
         "request_key": result.key,
     }
+
+
+@lru_cache(maxsize=32)
+def prompt_hash(prompt: str) -> str:
+    """Give the SHA-256 of a prompt template's text."""
+    return PromptTemplate.from_text("prompt", prompt).sha256
 
 
 def rejected(row_id: str, stage: str, reason: str, model: str, excerpt: str) -> dict[str, Any]:
