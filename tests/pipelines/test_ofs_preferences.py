@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 import pandas as pd
+import pytest
 
+from clarilm_kedro.finetuning.template import parse_completion
 from clarilm_kedro.pipelines.ofs.preferences import (
     ANSWER_OVER_CLARIFY,
     BETTER_QUESTION,
@@ -12,76 +14,106 @@ from clarilm_kedro.pipelines.ofs.preferences import (
     build_preferences,
     build_training_tables,
 )
-from clarilm_kedro.pipelines.ofs.schemas import ANNOTATIONS, PreferenceOptions
+from clarilm_kedro.pipelines.ofs.schemas import ANNOTATIONS, CANDIDATES, PreferenceOptions
 from clarilm_kedro.tables import table
 
-CANDIDATES = [
-    {"id": "c1", "kind": "ask", "facet": "city", "text": "Which city?", "sources": ["llm"]},
-    {"id": "c2", "kind": "answer", "facet": "", "text": "Try the corner cafe.", "sources": ["answer"]},
-    {"id": "c3", "kind": "ask", "facet": "budget", "text": "What is your budget?", "sources": ["log", "llm"]},
+OFFERED = [
+    {"candidate_id": "city", "kind": "ask", "text": "Which city?", "sources": ["llm"], "rank": 0},
+    {"candidate_id": "answer", "kind": "answer", "text": "Try the corner cafe.", "sources": ["answer"], "rank": -1},
+    {"candidate_id": "budget", "kind": "ask", "text": "What is your budget?", "sources": ["llm", "log"], "rank": 1},
+    {"candidate_id": "time", "kind": "ask", "text": "When?", "sources": ["log"], "rank": 2},
 ]
 OPTIONS = PreferenceOptions(seed=7, max_pairs=None)
+Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 
-def annotation(
-    number: int, choice: str, split: str = "train", candidates: list[dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    offered = candidates or CANDIDATES
-    chosen = next(each for each in offered if each["id"] == choice)
-    return {
-        "question_id": f"q{number}",
-        "question": f"question {number}",
-        "origin": "log",
-        "split": split,
-        "choice_id": choice,
-        "choice_kind": chosen["kind"],
-        "facet": chosen["facet"],
-        "text": chosen["text"],
-        "sources": chosen["sources"],
-        "thought": "",
-        "teacher": "t",
-        "candidates": json.dumps(offered),
-    }
-
-
-def annotations(*rows: dict[str, Any]) -> pd.DataFrame:
-    return table(rows, ANNOTATIONS)
+def tables(*rows: tuple[int, str, str], offered: list[dict[str, Any]] | None = None) -> Tables:
+    """Annotations and candidates of questions given as (number, chosen candidate, split)."""
+    by_id = {each["candidate_id"]: each for each in (offered or OFFERED)}
+    annotations = [
+        dict.fromkeys(ANNOTATIONS, "")
+        | {
+            "question_id": f"q{number}",
+            "question": f"question {number}",
+            "split": split,
+            "choice_id": choice,
+            "choice_kind": by_id[choice]["kind"],
+            "text": by_id[choice]["text"],
+            "sources": by_id[choice]["sources"],
+            "teacher": "t",
+            "n_votes": 1,
+            "agreement": 1.0,
+        }
+        for number, choice, split in rows
+    ]
+    candidates = [
+        {"question_id": f"q{number}", "facet": "", "position": place, **each}
+        for number, _, _ in rows
+        for place, each in enumerate(by_id.values(), start=1)
+    ]
+    return table(annotations, ANNOTATIONS), table(candidates, CANDIDATES)
 
 
 def test_a_chosen_question_beats_the_answer_and_another_question() -> None:
-    pairs = build_preferences(annotations(annotation(1, "c1")), OPTIONS).set_index("type")
+    pairs = build_preferences(*tables((1, "city", "train")), OPTIONS).set_index("type")
     assert set(pairs.index) == {CLARIFY_OVER_ANSWER, BETTER_QUESTION}
     assert pairs.loc[CLARIFY_OVER_ANSWER, "rejected"] == "Try the corner cafe."
-    assert pairs.loc[BETTER_QUESTION, "rejected"] == "What is your budget?"
-    assert pairs.loc[BETTER_QUESTION, "rejected_source"] == "log+llm"
+    assert pairs.loc[BETTER_QUESTION, "rejected"] in {"What is your budget?", "When?"}
+    assert pairs.loc[CLARIFY_OVER_ANSWER, "chosen_source"] == "llm"
+    assert pairs.loc[CLARIFY_OVER_ANSWER, "rejected_source"] == "answer"
 
 
 def test_a_chosen_answer_beats_one_question() -> None:
-    pairs = build_preferences(annotations(annotation(1, "c2")), OPTIONS)
+    pairs = build_preferences(*tables((1, "answer", "train")), OPTIONS)
     assert list(pairs["type"]) == [ANSWER_OVER_CLARIFY]
     assert not pairs["chosen_asks"].iloc[0]
     assert pairs["rejected_asks"].iloc[0]
 
 
+def test_both_replies_stand_as_completions_of_the_template() -> None:
+    pairs = build_preferences(*tables((1, "city", "train")), OPTIONS)
+    for row in pairs.to_dict("records"):
+        for side in ("chosen", "rejected"):
+            assert parse_completion(row[f"{side}_completion"]) == (row[f"{side}_asks"], row[side])
+        assert json.loads(row["prompt"])[-1] == {"role": "user", "content": "question 1"}
+
+
+@pytest.mark.parametrize(("negatives", "expected"), [("best", ["budget", "time"]), ("worst", ["time", "budget"])])
+def test_rejected_questions_are_taken_by_rank(negatives: Any, expected: list[str]) -> None:
+    options = PreferenceOptions(worse_questions=1, negatives=negatives)
+    pairs = build_preferences(*tables((1, "city", "train")), options).set_index("type")
+    assert pairs.loc[BETTER_QUESTION, "rejected_id"] == expected[0]
+    both = build_preferences(*tables((1, "city", "train")), PreferenceOptions(worse_questions=9, negatives=negatives))
+    assert set(both[both["type"] == BETTER_QUESTION]["rejected_id"]) == set(expected)
+    assert both["preference_id"].is_unique
+
+
+def test_types_can_be_left_out() -> None:
+    options = PreferenceOptions(worse_questions=0, needless_questions=0)
+    pairs = build_preferences(*tables((1, "city", "train"), (2, "answer", "train")), options)
+    assert list(pairs["type"]) == [CLARIFY_OVER_ANSWER]
+
+
 def test_no_pair_prefers_a_reply_to_itself() -> None:
-    twins = [{**CANDIDATES[0]}, {**CANDIDATES[0], "id": "c2"}, {**CANDIDATES[1], "id": "c3"}]
-    pairs = build_preferences(annotations(annotation(1, "c1", candidates=twins)), OPTIONS)
+    twins = [OFFERED[0], {**OFFERED[0], "candidate_id": "twin", "text": "which city ?"}, OFFERED[1]]
+    pairs = build_preferences(*tables((1, "city", "train"), offered=twins), OPTIONS)
     assert list(pairs["type"]) == [CLARIFY_OVER_ANSWER]
 
 
 def test_without_annotations_the_tables_are_empty_but_typed() -> None:
-    empty = annotations()
-    pairs = build_preferences(empty, OPTIONS)
-    tables = build_training_tables(empty, pairs, OPTIONS)
+    annotations, candidates = tables()
+    pairs = build_preferences(annotations, candidates, OPTIONS)
+    made = build_training_tables(annotations, pairs, OPTIONS)
     assert pairs.empty
-    assert all(each.empty and len(each.columns) > 3 for each in tables)
+    assert all(each.empty and len(each.columns) > 3 for each in made)
 
 
 def test_every_row_lands_in_the_table_of_its_split() -> None:
-    rows = annotations(
-        annotation(1, "c1"), annotation(2, "c2", "valid"), annotation(3, "c1", "test"), annotation(4, "c2", "test")
+    annotations, candidates = tables(
+        (1, "city", "train"), (2, "answer", "valid"), (3, "city", "test"), (4, "answer", "test")
     )
-    sft, dpo, validation, our_test = build_training_tables(rows, build_preferences(rows, OPTIONS), OPTIONS)
+    pairs = build_preferences(annotations, candidates, OPTIONS)
+    sft, dpo, validation, our_test = build_training_tables(annotations, pairs, OPTIONS)
     assert list(sft["row_id"]) == ["q1"]
     assert set(dpo["question"]) == {"question 1"}
     assert list(validation["row_id"]) == ["q2"]
@@ -90,10 +122,13 @@ def test_every_row_lands_in_the_table_of_its_split() -> None:
 
 
 def test_pairs_do_not_depend_on_row_order_and_are_limited() -> None:
-    rows = annotations(*(annotation(number, "c1") for number in range(9)))
-    shuffled = rows.sample(frac=1, random_state=0)
-    assert build_preferences(rows, OPTIONS).equals(build_preferences(shuffled, OPTIONS))
+    annotations, candidates = tables(*((number, "city", "train") for number in range(9)))
     limited = PreferenceOptions(seed=7, max_pairs=5)
-    tables = [build_training_tables(each, build_preferences(each, limited), limited)[1] for each in (rows, shuffled)]
-    assert len(tables[0]) == 5
-    assert tables[0].equals(tables[1])
+    made = []
+    for seed in (0, 1):
+        mixed = (each.sample(frac=1, random_state=seed) for each in (annotations, candidates))
+        pairs = build_preferences(*mixed, limited)
+        made.append((pairs, build_training_tables(annotations, pairs, limited)[1]))
+    assert made[0][0].equals(made[1][0])
+    assert made[0][1].equals(made[1][1])
+    assert len(made[0][1]) == 5

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -49,6 +49,15 @@ class InvalidReplyError(Exception):
     def __init__(self, kind: Kind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class ReadsProse(BaseModel):
+    """The shape of a reply that can also be read where a model answers in prose instead of JSON."""
+
+    @classmethod
+    def from_prose(cls, text: str) -> Self | None:
+        """Read a reply that is not the JSON object asked for; ``None`` where it does not hold what is needed."""
+        raise NotImplementedError
 
 
 def read_reply(body: bytes) -> Reply:
@@ -138,8 +147,19 @@ def parse_reply(text: str, model: type[Parsed]) -> Parsed:
         An instance of ``model``.
 
     Raises:
-        InvalidReplyError: Not JSON (a repeated key or ``NaN`` is not), or not of that shape.
+        InvalidReplyError: Not JSON (a repeated key or ``NaN`` is not), or not of that shape; and, where the shape
+            reads prose (:class:`ReadsProse`), what is wanted does not stand in it either.
     """
+    try:
+        return _parse_json(text, model)
+    except InvalidReplyError:
+        found = model.from_prose(text) if issubclass(model, ReadsProse) else None
+        if found is None:
+            raise
+        return found
+
+
+def _parse_json(text: str, model: type[Parsed]) -> Parsed:
     bare = strip_fence(text)
     try:
         value = json.loads(bare, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite)

@@ -20,6 +20,7 @@ def ask_each(
     *,
     stage: str,
     reply: type[BaseModel] | Callable[[str], type[BaseModel]] | None = None,
+    sample_index: Callable[[str], int] = lambda _: 0,
 ) -> tuple[dict[str, ChatResult], pd.DataFrame]:
     """Render one prompt per row and ask a chat model.
 
@@ -29,13 +30,14 @@ def ask_each(
         chat_model: Who is asked.
         stage: Name of the stage; also names the reply's JSON schema.
         reply: Shape of a JSON reply, or what gives it for a row id; without one the reply is plain text.
+        sample_index: Gives the number of the sample for a row id, where one prompt is asked several times.
 
     Returns:
         The accepted results by row id, and the failures (columns of :data:`clarilm_kedro.tables.FAILED`).
     """
     template = PromptTemplate.from_text(stage, prompt)
     requests = [
-        ChatRequest(row_id, template.render(**values), _shape(stage, reply, row_id))
+        ChatRequest(row_id, template.render(**values), _shape(stage, reply, row_id), sample_index(row_id))
         for row_id, values in sorted(data.items())
     ]
     return ask(requests, chat_model, stage=stage)

@@ -1,210 +1,155 @@
-"""Nodes that answer, annotate (CoTAP) and turn annotations into training data (sections 3.3.3 to 3.3.5)."""
+"""Nodes of the annotation protocol CoTAP: think over all candidates, then choose one (section 3.3.3)."""
 
 import json
-import re
+from collections import Counter
 from typing import Any
 
 import pandas as pd
 
 from clarilm_kedro.chat.stage import accept
 from clarilm_kedro.chat.types import ChatModel
-from clarilm_kedro.pipelines.ofs.schemas import ANNOTATIONS, ANSWERS, AnswerOptions, choice_among
-from clarilm_kedro.pipelines.stages import ask_each, failed_calls, rejected, with_rejected
+from clarilm_kedro.pipelines.ofs.candidates import candidates_by_question, nothing_to_choose, shown_order
+from clarilm_kedro.pipelines.ofs.choices import choice_among
+from clarilm_kedro.pipelines.ofs.schemas import ANNOTATIONS, VOTES, AnnotationOptions
+from clarilm_kedro.pipelines.stages import ask_each, failed_calls, made_by, rejected, with_rejected
 from clarilm_kedro.tables import records, table
-from clarilm_kedro.text.hashing import stable_order
-
-_SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
-
-
-def answer_questions(
-    questions: pd.DataFrame, answer_prompt: str, chat_llm: ChatModel, options: AnswerOptions
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Let a strong model answer every question directly; the answer a joins the candidates.
-
-    Args:
-        questions: Columns question_id, question.
-        answer_prompt: The prompt for a direct answer.
-        chat_llm: The strong chat model.
-        options: Length limits.
-
-    Returns:
-        One answer per question, and the failed calls.
-    """
-    prompts = {
-        row["question_id"]: {"question": row["question"][: options.question_chars]} for row in records(questions)
-    }
-    results, failures = ask_each(prompts, answer_prompt, chat_llm, stage="answer")
-    rows, refused = [], []
-    for row_id, result in results.items():
-        answer = cut_at_sentence(result.text.strip(), options.answer_chars)
-        if answer:
-            rows.append({"question_id": row_id, "answer": answer, "teacher": chat_llm.name})
-        else:
-            refused.append(rejected(row_id, "answer", "an empty answer", chat_llm.name, result.text))
-    return table(rows, ANSWERS, sort_by="question_id"), with_rejected(failures, refused)
-
-
-def accept_answers(answer_replies: pd.DataFrame, answers_failed: pd.DataFrame, options: AnswerOptions) -> pd.DataFrame:
-    """Accept the answers unless too many calls failed.
-
-    Args:
-        answer_replies: One answer per question.
-        answers_failed: Failed calls.
-        options: ``max_failed_share``.
-
-    Returns:
-        The answers.
-
-    Raises:
-        TooManyFailures: More calls failed than the option allows.
-    """
-    accept(
-        len(answer_replies),
-        failed_calls(answers_failed),
-        stage="answer",
-        max_failed_share=options.max_failed_share,
-        dataset="answers_failed",
-    )
-    return answer_replies
 
 
 def annotate_optimal_facet(
     questions: pd.DataFrame,
-    facets: pd.DataFrame,
-    answers: pd.DataFrame,
+    candidates: pd.DataFrame,
     annotation_prompt: str,
     reasoning_llm: ChatModel,
-    options: AnswerOptions,
+    options: AnnotationOptions,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """CoTAP: let a reasoning model think over all candidates and choose one (section 3.3.3).
 
+    With ``self_consistency`` above 1 it is asked that many times (Wang et al., "Self-Consistency Improves Chain of
+    Thought Reasoning", 2023), each time with the candidates in another order.
+
     Args:
-        questions: Columns question_id, question, origin, split.
-        facets: Fused facet candidates.
-        answers: Direct answers.
+        questions: Columns question_id, question.
+        candidates: One candidate a row.
         annotation_prompt: The CoTAP prompt.
         reasoning_llm: The reasoning model.
-        options: Candidate limit and the seed that shuffles them.
+        options: Number of votes and the seed of the orders.
 
     Returns:
-        One annotation per question with thought and choice; and what failed: calls (a choice that is no candidate
-        among them) and questions that have no answer or no facet to choose from.
+        One vote a row with thought and choice; and what failed: calls (a choice that is no candidate among them) and
+        questions that have no answer or no facet to choose from.
     """
-    candidates_by_id = _candidates(questions, facets, answers, options)
-    rows = {row["question_id"]: row for row in records(questions)}
+    offered = candidates_by_question(candidates)
+    texts = {row["question_id"]: row["question"][: options.question_chars] for row in records(questions)}
     refused = [
-        {**rejected(row_id, "choice", reason, reasoning_llm.name, rows[row_id]["question"]), "attempts": 0}
-        for row_id in rows
-        if (reason := _nothing_to_choose(candidates_by_id[row_id]))
+        {**rejected(question_id, "choice", reason, reasoning_llm.name, texts[question_id]), "attempts": 0}
+        for question_id in sorted(texts)
+        if (reason := nothing_to_choose(offered.get(question_id, [])))
     ]
     without = {row["row_id"] for row in refused}
-    prompts = {
-        row_id: {
-            "question": row["question"][: options.question_chars],
-            "candidates": [
-                {key: each[key] for key in ("id", "kind", "facet", "text")} for each in candidates_by_id[row_id]
-            ],
-        }
-        for row_id, row in rows.items()
-        if row_id not in without
+    ballots = {
+        _vote_id(question_id, vote): _ballot(question_id, offered[question_id], options.seed, vote)
+        for question_id in texts
+        if question_id not in without
+        for vote in range(options.self_consistency)
     }
     results, failures = ask_each(
-        prompts,
+        {
+            vote_id: {"question": texts[ballot["question_id"]], "candidates": ballot["shown"]}
+            for vote_id, ballot in ballots.items()
+        },
         annotation_prompt,
         reasoning_llm,
         stage="choice",
-        reply=lambda row_id: choice_among(tuple(each["id"] for each in candidates_by_id[row_id])),
+        reply=lambda vote_id: choice_among(tuple(each["id"] for each in ballots[vote_id]["shown"])),
+        sample_index=lambda vote_id: int(ballots[vote_id]["vote"]),
     )
-    annotated = []
-    for row_id, result in results.items():
-        chosen = next(each for each in candidates_by_id[row_id] if each["id"] == result.parsed.choice)
-        annotated.append(
-            {
-                **rows[row_id],
-                "choice_id": chosen["id"],
-                "choice_kind": chosen["kind"],
-                "facet": chosen["facet"],
-                "text": chosen["text"],
-                "sources": chosen["sources"],
-                "thought": result.reasoning or result.parsed.thought,
-                "teacher": reasoning_llm.name,
-                "candidates": json.dumps(candidates_by_id[row_id]),
-            }
-        )
-    return table(annotated, ANNOTATIONS, sort_by="question_id"), with_rejected(failures, refused)
+    votes = [
+        {
+            **ballots[vote_id],
+            "shown": ballots[vote_id]["order"],
+            "choice_id": ballots[vote_id]["order"][int(result.parsed.choice.removeprefix("c")) - 1],
+            "thought": result.reasoning or result.parsed.thought,
+            "read_as": "json" if result.text.startswith("{") else "prose",
+            **made_by(reasoning_llm, annotation_prompt, result),
+        }
+        for vote_id, result in results.items()
+    ]
+    return table(votes, VOTES), with_rejected(failures, refused)
 
 
 def accept_annotations(
-    annotation_replies: pd.DataFrame, annotations_failed: pd.DataFrame, options: AnswerOptions
+    annotation_votes: pd.DataFrame,
+    annotations_failed: pd.DataFrame,
+    questions: pd.DataFrame,
+    candidates: pd.DataFrame,
+    options: AnnotationOptions,
 ) -> pd.DataFrame:
-    """Accept the annotations unless too many calls failed.
+    """Count the votes, unless too many calls failed.
+
+    The candidate with most votes is chosen; of several that have the most, the one voted for first. A question of
+    which half of the votes or more are missing is not annotated.
 
     Args:
-        annotation_replies: One annotation per question.
+        annotation_votes: One vote a row.
         annotations_failed: Failed calls and unusable choices.
-        options: ``max_failed_share``.
+        questions: Columns question_id, question, origin, split.
+        candidates: One candidate a row.
+        options: ``self_consistency`` and ``max_failed_share``.
 
     Returns:
-        The annotations.
+        One annotation per question: the chosen candidate, the thought of the first vote for it, and how the votes fell
+        (``votes``: JSON of candidate id to number; ``agreement``: the share of the chosen one).
 
     Raises:
         TooManyFailures: More calls failed than the option allows.
     """
-    calls = failed_calls(annotations_failed)
     accept(
-        len(annotation_replies),
-        calls,
+        len(annotation_votes),
+        failed_calls(annotations_failed),
         stage="choice",
         max_failed_share=options.max_failed_share,
         dataset="annotations_failed",
     )
-    return annotation_replies
+    offered = {(row["question_id"], row["candidate_id"]): row for row in records(candidates)}
+    asked = {row["question_id"]: row for row in records(questions)}
+    cast: dict[str, list[dict[str, Any]]] = {}
+    for vote in records(annotation_votes.sort_values(["question_id", "vote"])):
+        cast.setdefault(vote["question_id"], []).append(vote)
+    annotations = []
+    for question_id, votes in cast.items():
+        if 2 * len(votes) <= options.self_consistency:
+            continue
+        counts = Counter(vote["choice_id"] for vote in votes)
+        # Counter keeps the order of first votes, and max takes the first of the largest.
+        choice_id = max(counts, key=lambda key: counts[key])
+        first = next(vote for vote in votes if vote["choice_id"] == choice_id)
+        chosen = offered[question_id, choice_id]
+        annotations.append(
+            {
+                **first,
+                **asked[question_id],
+                "choice_kind": chosen["kind"],
+                "facet": chosen["facet"],
+                "text": chosen["text"],
+                "sources": chosen["sources"],
+                "votes": json.dumps(dict(sorted(counts.items()))),
+                "n_votes": len(votes),
+                "agreement": counts[choice_id] / len(votes),
+            }
+        )
+    return table(annotations, ANNOTATIONS, sort_by="question_id")
 
 
-def cut_at_sentence(text: str, limit: int) -> str:
-    """Cut a text to at most ``limit`` characters, after its last whole sentence if there is one."""
-    if len(text) <= limit:
-        return text
-    ends = [match.end() for match in _SENTENCE_END.finditer(text[:limit])]
-    return text[: ends[-1]] if ends else text[:limit]
+def _vote_id(question_id: str, vote: int) -> str:
+    return f"{question_id}#{vote}" if vote else question_id
 
 
-def _candidates(
-    questions: pd.DataFrame, facets: pd.DataFrame, answers: pd.DataFrame, options: AnswerOptions
-) -> dict[str, list[dict[str, Any]]]:
-    """C = {c_1 .. c_n} + {a} per question, shuffled by the seed and numbered in the order shown."""
-    found: dict[str, list[dict[str, Any]]] = {row_id: [] for row_id in questions["question_id"]}
-    for row in records(facets.sort_values(["question_id", "rank", "candidate_id"])):
-        if len(found.get(row["question_id"], [None] * options.max_candidates)) < options.max_candidates:
-            found[row["question_id"]].append(
-                {
-                    "key": row["candidate_id"],
-                    "kind": "ask",
-                    "facet": row["facet"],
-                    "text": row["clarifying_question"],
-                    "sources": row["sources"],
-                }
-            )
-    for row in records(answers):
-        if row["question_id"] in found:
-            found[row["question_id"]].append(
-                {"key": "answer", "kind": "answer", "facet": "", "text": row["answer"], "sources": ["answer"]}
-            )
-    return {row_id: _shuffled(row_id, offered, options.seed) for row_id, offered in found.items()}
-
-
-def _shuffled(row_id: str, offered: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    ordered = stable_order(offered, seed, lambda each: (row_id, each["key"]))
-    return [
-        {"id": f"c{number}", **{key: value for key, value in each.items() if key != "key"}}
-        for number, each in enumerate(ordered, start=1)
+def _ballot(question_id: str, offered: list[dict[str, Any]], seed: int, vote: int) -> dict[str, Any]:
+    """What one vote is shown: the candidates in its order, under ids that say nothing."""
+    by_id = {each["candidate_id"]: each for each in offered}
+    order = shown_order(question_id, list(by_id), seed, vote=vote)
+    shown = [
+        {"id": f"c{place}", **{name: by_id[key][name] for name in ("kind", "facet", "text")}}
+        for place, key in enumerate(order, start=1)
     ]
-
-
-def _nothing_to_choose(offered: list[dict[str, Any]]) -> str | None:
-    kinds = {each["kind"] for each in offered}
-    if "answer" not in kinds:
-        return "there is no direct answer to choose from"
-    if "ask" not in kinds:
-        return "there is no facet to choose from"
-    return None
+    return {"question_id": question_id, "vote": vote, "seed": seed, "order": order, "shown": shown}

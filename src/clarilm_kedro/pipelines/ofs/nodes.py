@@ -1,11 +1,9 @@
 """The nodes of optimal facet selection, in the order rows pass them; each family lives in a file of its own."""
 
-from clarilm_kedro.pipelines.ofs.annotation import (
-    accept_annotations,
-    accept_answers,
-    annotate_optimal_facet,
-    answer_questions,
-)
+from clarilm_kedro.pipelines.ofs.annotation import accept_annotations, annotate_optimal_facet
+from clarilm_kedro.pipelines.ofs.answers import accept_answers, answer_questions
+from clarilm_kedro.pipelines.ofs.candidates import build_candidates
+from clarilm_kedro.pipelines.ofs.preference_statistics import summarise_preferences
 from clarilm_kedro.pipelines.ofs.preferences import build_preferences, build_training_tables
 from clarilm_kedro.pipelines.ofs.seeds import accept_seed_questions, judge_first_questions, select_first_questions
 from clarilm_kedro.pipelines.ofs.synthesis import (
@@ -25,12 +23,14 @@ __all__ = [
     "annotate_optimal_facet",
     "answer_questions",
     "assemble_questions",
+    "build_candidates",
     "build_preferences",
     "build_training_tables",
     "collect_examples",
     "judge_first_questions",
     "plan_synthesis",
     "select_first_questions",
+    "summarise_preferences",
     "synthesize_questions",
     "tune_clarification",
 ]

@@ -104,40 +104,45 @@ def _annotation() -> Pipeline:
         [
             Node(
                 func=nodes.answer_questions,
-                inputs=["questions", "answer_prompt", "chat_llm", "params:ofs.annotation"],
+                inputs=["questions", "seed_questions", "sessions", "answer_prompt", "chat_llm", "params:ofs.answers"],
                 outputs=["answer_replies", "answers_failed"],
                 name="answer_questions",
             ),
             Node(
                 func=nodes.accept_answers,
-                inputs=["answer_replies", "answers_failed", "params:ofs.annotation"],
+                inputs=["answer_replies", "answers_failed", "params:ofs.answers"],
                 outputs="answers",
                 name="accept_answers",
             ),
             Node(
+                func=nodes.build_candidates,
+                inputs=["questions", "facets", "answers", "params:ofs.annotation"],
+                outputs="candidates",
+                name="build_candidates",
+            ),
+            Node(
                 func=nodes.annotate_optimal_facet,
-                inputs=[
-                    "questions",
-                    "facets",
-                    "answers",
-                    "annotation_prompt",
-                    "reasoning_llm",
-                    "params:ofs.annotation",
-                ],
-                outputs=["annotation_replies", "annotations_failed"],
+                inputs=["questions", "candidates", "annotation_prompt", "reasoning_llm", "params:ofs.annotation"],
+                outputs=["annotation_votes", "annotations_failed"],
                 name="annotate_optimal_facet",
             ),
             Node(
                 func=nodes.accept_annotations,
-                inputs=["annotation_replies", "annotations_failed", "params:ofs.annotation"],
+                inputs=["annotation_votes", "annotations_failed", "questions", "candidates", "params:ofs.annotation"],
                 outputs="annotations",
                 name="accept_annotations",
             ),
             Node(
                 func=nodes.build_preferences,
-                inputs=["annotations", "params:ofs.preferences"],
+                inputs=["annotations", "candidates", "params:ofs.preferences"],
                 outputs="preferences",
                 name="build_preferences",
+            ),
+            Node(
+                func=nodes.summarise_preferences,
+                inputs=["annotations", "annotation_votes", "candidates", "preferences"],
+                outputs="preference_statistics",
+                name="summarise_preferences",
             ),
             Node(
                 func=nodes.build_training_tables,

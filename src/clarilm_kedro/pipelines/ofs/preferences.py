@@ -1,34 +1,44 @@
 """Nodes that turn annotations into preference pairs and training tables (sections 3.3.3 to 3.3.5)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
+from clarilm_kedro.finetuning.template import clarification_prompt, completion
+from clarilm_kedro.pipelines.ofs.candidates import candidates_by_question
 from clarilm_kedro.pipelines.ofs.schemas import DPO_ROWS, OUR_TEST, PREFERENCES, SFT_ROWS, PreferenceOptions
 from clarilm_kedro.tables import records, table
 from clarilm_kedro.text.hashing import stable_id, stable_order
+from clarilm_kedro.text.normalise import normalise_question
 
 CLARIFY_OVER_ANSWER = "clarify>answer"
 ANSWER_OVER_CLARIFY = "answer>clarify"
 BETTER_QUESTION = "better>worse question"
 
 
-def build_preferences(annotations: pd.DataFrame, options: PreferenceOptions) -> pd.DataFrame:
-    """Make the pairs (q, r+, r-) of the paper's three types, one of each type that applies to a question.
+def build_preferences(annotations: pd.DataFrame, candidates: pd.DataFrame, options: PreferenceOptions) -> pd.DataFrame:
+    """Make the pairs (q, r+, r-) of the paper's three types (section 3.3.3).
 
-    Where a question was chosen it is preferred to the direct answer and to one other question; where the answer was
-    chosen it is preferred to one question. The rejected question is drawn by the seed.
+    Where a question was chosen it is preferred to the direct answer and to other questions; where the answer was chosen
+    it is preferred to questions. The options say to how many, and to which.
 
     Args:
         annotations: One annotation per question.
-        options: The seed.
+        candidates: What each question could be met with.
+        options: How many replies are rejected, and which.
 
     Returns:
-        One pair a row; never are both replies the same.
+        One pair a row, with both replies as texts and as the completions of T(.) of Eq. 5, and the prompt as JSON chat
+        messages. Never are both replies the same.
     """
-    rows = [pair for annotation in records(annotations) for pair in _pairs(annotation, options.seed)]
+    offered = candidates_by_question(candidates)
+    rows = [
+        pair
+        for annotation in records(annotations)
+        for pair in _pairs(annotation, offered[annotation["question_id"]], options)
+    ]
     return table(rows, PREFERENCES, sort_by="preference_id")
 
 
@@ -70,27 +80,52 @@ def build_training_tables(
     )
 
 
-def _pairs(annotation: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
-    offered = {each["id"]: each for each in json.loads(annotation["candidates"])}
-    chosen = offered[annotation["choice_id"]]
-    others = [each for each in offered.values() if each["text"].strip() != chosen["text"].strip()]
-    drawn = stable_order(others, seed, lambda each: (annotation["question_id"], each["text"]))
-    question = next((each for each in drawn if each["kind"] == "ask"), None)
-    answer = next((each for each in drawn if each["kind"] == "answer"), None)
+def _pairs(
+    annotation: dict[str, Any], offered: Sequence[dict[str, Any]], options: PreferenceOptions
+) -> Iterator[dict[str, Any]]:
+    chosen = next(each for each in offered if each["candidate_id"] == annotation["choice_id"])
+    said = normalise_question(chosen["text"])
+    others = [each for each in offered if normalise_question(each["text"]) != said]
+    answers = [each for each in others if each["kind"] == "answer"]
+    questions = _negatives(annotation["question_id"], [each for each in others if each["kind"] == "ask"], options)
     if chosen["kind"] == "ask":
-        wanted = [(CLARIFY_OVER_ANSWER, answer), (BETTER_QUESTION, question)]
+        yield from (_pair(annotation, CLARIFY_OVER_ANSWER, chosen, each, options) for each in answers)
+        worse = questions[: options.worse_questions]
+        yield from (_pair(annotation, BETTER_QUESTION, chosen, each, options) for each in worse)
     else:
-        wanted = [(ANSWER_OVER_CLARIFY, question)]
-    for kind, worse in wanted:
-        if worse is not None:
-            yield {
-                **annotation,
-                "preference_id": stable_id(annotation["question_id"], kind),
-                "type": kind,
-                "chosen": chosen["text"],
-                "rejected": worse["text"],
-                "chosen_asks": chosen["kind"] == "ask",
-                "rejected_asks": worse["kind"] == "ask",
-                "chosen_source": "+".join(chosen["sources"]),
-                "rejected_source": "+".join(worse["sources"]),
-            }
+        needless = questions[: options.needless_questions]
+        yield from (_pair(annotation, ANSWER_OVER_CLARIFY, chosen, each, options) for each in needless)
+
+
+def _negatives(
+    question_id: str, questions: Sequence[dict[str, Any]], options: PreferenceOptions
+) -> list[dict[str, Any]]:
+    """Order the questions that could be rejected, the first to be taken first."""
+    drawn = stable_order(questions, options.seed, lambda each: (question_id, each["candidate_id"]))
+    if options.negatives == "random":
+        return drawn
+    return sorted(drawn, key=lambda each: int(each["rank"]), reverse=options.negatives == "worst")
+
+
+def _pair(
+    annotation: dict[str, Any], kind: str, chosen: dict[str, Any], rejected: dict[str, Any], options: PreferenceOptions
+) -> dict[str, Any]:
+    sides = {
+        name: value
+        for side, each in (("chosen", chosen), ("rejected", rejected))
+        for name, value in {
+            side: each["text"],
+            f"{side}_completion": completion(each["kind"] == "ask", each["text"]),
+            f"{side}_asks": each["kind"] == "ask",
+            f"{side}_id": each["candidate_id"],
+            f"{side}_source": "+".join(each["sources"]),
+        }.items()
+    }
+    return {
+        **annotation,
+        **sides,
+        "preference_id": stable_id(annotation["question_id"], kind, rejected["candidate_id"]),
+        "type": kind,
+        "prompt": json.dumps(clarification_prompt(annotation["question"]), ensure_ascii=False),
+        "seed": options.seed,
+    }

@@ -1,11 +1,11 @@
 """Options, reply shapes and table columns of the OFS pipeline (paper, section 3.3)."""
 
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, Field, create_model, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from clarilm_kedro.options import Options
+from clarilm_kedro.pipelines.stages import MADE_BY
 
 
 class QuestionQuality(BaseModel):
@@ -25,27 +25,6 @@ class TunedQuestion(BaseModel):
     """Reply to the tuning prompt."""
 
     question: str
-
-
-class Choice(BaseModel):
-    """Reply to the annotation prompt."""
-
-    thought: str = ""
-    choice: str
-
-
-@lru_cache(maxsize=64)
-def choice_among(ids: tuple[str, ...]) -> type[Choice]:
-    """Narrow :class:`Choice` to the ids that were offered, so that an endpoint can enforce a valid one.
-
-    Args:
-        ids: The candidates' ids.
-
-    Returns:
-        The reply's shape.
-    """
-    offered: Any = Literal[ids]
-    return create_model("Choice", __base__=Choice, choice=(offered, ...))
 
 
 class SeedOptions(Options):
@@ -92,19 +71,40 @@ class SplitOptions(Options):
 
 
 class AnswerOptions(Options):
-    """Direct answers and annotation (section 3.3.3)."""
+    """Where direct answers come from (section 3.3.3)."""
+
+    source: Literal["generated", "log"] = Field(
+        "generated", description="log takes the log's own first reply where there is one, which only Q^L has"
+    )
+    question_chars: int = Field(2000, ge=50, description="a longer question is cut in prompts")
+    answer_chars: int = Field(1200, ge=50, description="a longer answer is cut at a sentence end")
+    max_failed_share: float = Field(0.02, ge=0, le=1, description="the run stops when more calls than this failed")
+
+
+class AnnotationOptions(Options):
+    """How the optimal reaction is chosen (CoTAP, section 3.3.3)."""
 
     seed: int = Field(7, description="shuffles the candidates: reasoning models have a position bias")
     question_chars: int = Field(2000, ge=50, description="a longer question is cut in prompts")
-    answer_chars: int = Field(1200, ge=50, description="a longer answer is cut at a sentence end")
     max_candidates: int = Field(12, ge=1, description="facet candidates shown to the reasoning model")
+    self_consistency: int = Field(1, ge=1, description="votes per question, each over another order of the candidates")
     max_failed_share: float = Field(0.02, ge=0, le=1, description="the run stops when more calls than this failed")
 
 
 class PreferenceOptions(Options):
-    """How preference pairs are made of annotations (section 3.3.3)."""
+    """How preference pairs are made of annotations (section 3.3.3).
 
-    seed: int = Field(7, description="draws the rejected question where several could be")
+    The paper names three types of pairs and neither how many a question gives nor how the worse reply is chosen.
+    """
+
+    seed: int = Field(
+        7, description="draws the rejected questions, and the pairs used where there are more than max_pairs"
+    )
+    worse_questions: int = Field(1, ge=0, description="other questions that a chosen question is preferred to")
+    needless_questions: int = Field(1, ge=0, description="questions that a chosen answer is preferred to")
+    negatives: Literal["random", "best", "worst"] = Field(
+        "random", description="which questions are rejected: drawn by the seed, or by their rank among the facets"
+    )
     max_pairs: int | None = Field(None, ge=1, description="pairs used for DPO; null uses all")
 
 
@@ -141,7 +141,27 @@ LEAKAGE = {
     "score": "float64",
     "action": "str",
 }
-ANSWERS = {"question_id": "str", "answer": "str", "teacher": "str"}
+ANSWERS = {"question_id": "str", "answer": "str", "source": "str", **MADE_BY}
+CANDIDATES = {
+    "question_id": "str",
+    "candidate_id": "str",
+    "kind": "str",
+    "facet": "str",
+    "text": "str",
+    "sources": "object",
+    "rank": "int64",
+    "position": "int64",
+}
+VOTES = {
+    "question_id": "str",
+    "vote": "int64",
+    "shown": "object",
+    "choice_id": "str",
+    "thought": "str",
+    "read_as": "str",
+    "seed": "int64",
+    **MADE_BY,
+}
 ANNOTATIONS = {
     "question_id": "str",
     "question": "str",
@@ -153,8 +173,10 @@ ANNOTATIONS = {
     "text": "str",
     "sources": "object",
     "thought": "str",
-    "teacher": "str",
-    "candidates": "str",
+    "votes": "str",
+    "n_votes": "int64",
+    "agreement": "float64",
+    **MADE_BY,
 }
 PREFERENCES = {
     "preference_id": "str",
@@ -162,14 +184,21 @@ PREFERENCES = {
     "question": "str",
     "split": "str",
     "type": "str",
+    "prompt": "str",
     "chosen": "str",
     "rejected": "str",
+    "chosen_completion": "str",
+    "rejected_completion": "str",
     "chosen_asks": "bool",
     "rejected_asks": "bool",
+    "chosen_id": "str",
+    "rejected_id": "str",
     "chosen_source": "str",
     "rejected_source": "str",
-    "teacher": "str",
+    "seed": "int64",
+    **MADE_BY,
 }
+PREFERENCE_STATISTICS = {"section": "str", "group": "str", "measure": "str", "value": "float64", "n": "int64"}
 SFT_ROWS = {"row_id": "str", "question": "str", "asks": "bool", "text": "str", "teacher": "str"}
 DPO_ROWS = {
     "row_id": "str",
