@@ -88,6 +88,23 @@ def plan(env: str | None, params: dict[str, Any], pipeline: str) -> None:
     click.echo(f"Together {sum(stage.calls for stage in stages):,} calls, US$ {known:,.2f}{without}.")
 
 
+@clarilm.command()
+@click.argument("question_id")
+@_ENV
+@_PARAMS
+def explain(question_id: str, env: str | None, params: dict[str, Any]) -> None:
+    """Print one question's whole story: origin, candidates, thought, choice, preference rows.
+
+    QUESTION_ID names a question or a preference row; its first characters are enough.
+    """
+    from clarilm_kedro.explaining import explain_question
+
+    with _context(env, params) as context:
+        path = Path(context.catalog.load("chat_llm").options.store)
+        for line in explain_question(question_id, cast(DataCatalog, context.catalog), path):
+            click.echo(line)
+
+
 @clarilm.group(invoke_without_command=True)
 @_ENV
 @_PARAMS

@@ -120,6 +120,26 @@ def export_replies(path: Path, target: IO[str], *, stage: str | None = None, mod
     return lines
 
 
+def find_replies(path: Path, key: str) -> list[dict[str, Any]]:
+    """Look a reply up, without its body.
+
+    Args:
+        path: The SQLite file.
+        key: The request's key.
+
+    Returns:
+        At most one row with key, stage, model, served_model, prompt_sha, system_fingerprint and created.
+
+    Raises:
+        StoreUnusable: There is no store, or it cannot be read.
+    """
+    query = (
+        "SELECT key, stage, model, served_model, prompt_sha, system_fingerprint, created FROM responses WHERE key = ?"
+    )
+    with read_only(path) as connection:
+        return [dict(row) for row in connection.execute(query, (key,))]
+
+
 def prune_replies(path: Path, *, older_than_days: float | None = None, model: str | None = None) -> int:
     """Delete replies; the ledger of what was spent stays.
 
