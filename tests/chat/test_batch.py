@@ -53,7 +53,7 @@ def test_the_store_holds_what_the_live_mode_would_have_stored(provider, batches,
     stores = {"live": tmp_path / "live.sqlite", "batch": tmp_path / "batch.sqlite"}
     for mode, store in stores.items():
         model = batches(server, mode=mode, store=store)
-        answers(model, rows(3))
+        answers(model, [ask_for(text, prompt_sha=f"sha of {text}") for text in ("a", "b", "c")])
         model.close()
     kept = {}
     for mode, store in stores.items():
@@ -63,6 +63,7 @@ def test_the_store_holds_what_the_live_mode_would_have_stored(provider, batches,
             endpoints = {endpoint for (endpoint,) in connection.execute("select endpoint from attempts")}
         assert endpoints == {server.url if mode == "live" else f"{server.url} (batch)"}
     assert kept["live"] == kept["batch"]
+    assert {row[4] for row in kept["batch"]} == {"sha of a", "sha of b", "sha of c"}
     assert None not in kept["batch"][0][:-1]
 
 

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from clarilm_kedro.chat.batch_files import Asked, Cut, Spool, cut, read_answers, read_requests
+from clarilm_kedro.chat.batch_files import Cut, Spool, cut, read_answers, read_requests
 from clarilm_kedro.chat.client import Attempt
 from clarilm_kedro.chat.journal import BatchJournal, Shard, State
 from clarilm_kedro.chat.ledger import Settled
@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 _FOLDER = "batches"
 _ANSWERS_PER_COMMIT = 256
-_NOT_KNOWN = Asked(0, None)
 
 
 class BatchRows(Rows):
@@ -95,7 +94,7 @@ class BatchRows(Rows):
         """Collect what is owed; if nothing was, buy what the spool holds."""
 
     def _buy(self, row: Row) -> None:
-        self._spool.add(row.key, row.body)
+        self._spool.add(row.key, row.body, row.request.prompt_sha)
 
     def _advance(self, row: Row) -> ChatResult | None:
         attempts, paid = self._spool.bought_for(row.key, row.request.row_id)
@@ -132,7 +131,14 @@ class BatchRows(Rows):
                 break
         os.replace(cut_file.path, self._requests_of(sha))
         if shard is None:
-            shard = Shard(sha, self._journal.endpoint, self._journal.model, self._stage, cut_file.n_requests)
+            shard = Shard(
+                sha,
+                self._journal.endpoint,
+                self._journal.model,
+                self._stage,
+                cut_file.n_requests,
+                prompt_sha=cut_file.prompt_sha,
+            )
             self._journal.enter(shard)
         return shard
 
@@ -187,16 +193,16 @@ class BatchRows(Rows):
             requests.unlink(missing_ok=True)
         return shard
 
-    def _enter(self, shard: Shard, answers: Sequence[tuple[str, Attempt]], asked: Mapping[str, Asked] | None) -> None:
+    def _enter(self, shard: Shard, answers: Sequence[tuple[str, Attempt]], asked: Mapping[str, int] | None) -> None:
         price = self._model.price
         stats = self._model.stats.setdefault(shard.stage, StageStats(self._model.name, shard.stage))
         settled: list[Settled] = []
         for key, attempt in answers:
-            prompt = (asked or {}).get(key, _NOT_KNOWN)
-            ok = attempt.completion is not None
-            usage = read_usage(attempt.completion, prompt.prompt_bytes) if attempt.completion is not None else Usage()
+            usage, reply = Usage(), None
+            if attempt.completion is not None:
+                usage = read_usage(attempt.completion, (asked or {}).get(key, 0))
+                reply = stored_response(key, shard.model, shard.stage, shard.prompt_sha, attempt, usage)
             cost = price.cost(usage, batch=True) if price else None
-            reply = stored_response(key, shard.model, shard.stage, prompt.prompt_sha, attempt, usage) if ok else None
             settled.append(Settled(key, shard.stage, shard.model, shard.endpoint, attempt.kind, usage, cost, reply))
         self._journal.record(shard, settled, {key: attempt for key, attempt in answers if attempt.kind is not Kind.OK})
         # What a row cost is not known where it got no reply.
