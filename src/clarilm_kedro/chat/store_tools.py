@@ -44,7 +44,7 @@ DELETE FROM responses WHERE (:model IS NULL OR model = :model) AND (:before IS N
 
 @contextmanager
 def read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a store for reading, also while a run uses it.
+    """Open a store for reading, also while a run uses it; leaves no file behind.
 
     Args:
         path: The SQLite file.
@@ -57,8 +57,12 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if not path.is_file():
         raise StoreUnusable(f"There is no response store {path} yet: a run with chat requests makes it.")
+    # A reader of a WAL file makes the two files beside it, and leaves them there as it may not write. Where they are
+    # not there, no run is using the store, and it can be read as a file that nobody changes.
+    used = path.with_name(f"{path.name}-wal").exists()
+    mode = "mode=ro" if used else "mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
             (layout,) = connection.execute("PRAGMA user_version").fetchone()
             if not OLDEST_READ <= layout <= LAYOUT:
