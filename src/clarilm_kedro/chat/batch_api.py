@@ -39,7 +39,7 @@ class BatchApi:
         api_key: Sent as bearer token; cut out of everything that comes back.
         timeout: Seconds without a byte after which a call is given up.
         max_attempts: Attempts per call.
-        first_pause: Seconds before a second attempt; doubles with each further one.
+        first_pause: Seconds before a second attempt; see :func:`clarilm_kedro.chat.runner.pause`.
         longest_pause: Seconds that a Retry-After may ask for.
     """
 

@@ -35,6 +35,7 @@ from clarilm_kedro.chat.usage import BYTES_PER_TOKEN, FIRST_GUESS_TOKENS, Usage,
 logger = logging.getLogger(__name__)
 
 _LONGEST_BACKOFF = 30.0
+_GROWTH = 4
 _DRAIN_SECONDS = 60.0
 # Requests turned away by a rate limit are not the row's fault, but a limit that never lifts must end somewhere.
 _MOST_THROTTLED = 50
@@ -74,7 +75,7 @@ class RunnerOptions:
 
     Attributes:
         max_attempts: Requests per order; those that a rate limit turned away do not count.
-        first_pause: Seconds before the second attempt; doubles with each further one.
+        first_pause: Seconds before the second attempt; see :func:`pause`.
         longest_pause: Seconds that a server may ask for at most.
         price: What tokens cost, for the ledger and the budget.
         budget_usd: US dollars that all models of the store may spend until it is closed.
@@ -383,10 +384,10 @@ def pause(retry_after: float, number: int, first_pause: float) -> float:
         first_pause: Seconds after the first attempt.
 
     Returns:
-        Seconds: doubled per attempt up to 30, less up to a quarter at random so that requests which failed together do
-        not come back together; never less than the server asked for.
+        Seconds: four times as long after each attempt, up to 30, less up to a quarter at random so that requests which
+        failed together do not come back together; never less than the server asked for.
     """
-    backoff = min(_LONGEST_BACKOFF, first_pause * 2 ** (number - 1)) * (1 - 0.25 * random.random())
+    backoff = min(_LONGEST_BACKOFF, first_pause * _GROWTH ** (number - 1)) * (1 - 0.25 * random.random())
     return max(backoff, retry_after)
 
 
