@@ -76,6 +76,7 @@ class BatchServer:
         looks: How often a batch is looked at before it ends.
         max_enqueued: Requests that may be in batches at a time.
         spoil: Changes the lines of an output file.
+        headers: Sent with every answer.
     """
 
     def __init__(self, reply: Reply = echo) -> None:
@@ -86,6 +87,7 @@ class BatchServer:
         self.max_enqueued: int | None = None
         self.on: Callable[[str, str], Any] = lambda _what, _when: None
         self.spoil: Callable[[list[bytes]], list[bytes]] = lambda lines: lines
+        self.headers: dict[str, str] = {}
         self.files: dict[str, bytes] = {}
         self.batches: list[Batch] = []
         self.calls: list[str] = []
@@ -250,6 +252,8 @@ class BatchServer:
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(content)))
+                for name, value in server.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 

@@ -339,7 +339,10 @@ def test_reservations_are_given_back(provider, batches, tmp_path):
 
 def test_the_key_is_sent_and_is_nowhere_else(provider, endpoint, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
+    for name in ("openai", "httpx2", "httpcore2"):
+        caplog.set_level(logging.DEBUG, logger=name)
     server = provider(lambda body: say(f"your key is {SECRET}"))
+    server.headers = {"x-request-id": f"request of {SECRET}"}
     model = endpoint(server.url, api_key=SECRET, mode="batch", batch_poll_seconds=0.01)
     results = answers(model, rows(2))
     model.close()
@@ -347,7 +350,8 @@ def test_the_key_is_sent_and_is_nowhere_else(provider, endpoint, tmp_path, caplo
     assert {result.text for result in results.values()} == {"your key is ***"}
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert SECRET.encode() not in kept + b"".join(server.files[batch.input_file_id] for batch in server.batches)
-    assert SECRET not in caplog.text
+    assert "request of ***" in caplog.text
+    assert SECRET not in caplog.text + "".join(str(vars(record)) for record in caplog.records)
     with sqlite3.connect(tmp_path / "responses.sqlite") as connection:
         assert SECRET not in str(connection.execute("select * from batches").fetchall())
 

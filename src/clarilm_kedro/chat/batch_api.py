@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from clarilm_kedro.chat.batch_files import URL
-from clarilm_kedro.chat.client import NO_KEY, Attempt, is_loopback, read_refusal, secret_in, without_secret
+from clarilm_kedro.chat.client import NO_KEY, Attempt, is_loopback, read_refusal
 from clarilm_kedro.chat.errors import EndpointRefused, EndpointUnreachable
 from clarilm_kedro.chat.outcomes import ACTIONS, ADVICE, Action
 from clarilm_kedro.chat.runner import pause
+from clarilm_kedro.chat.secrets import keep_out_of_logs, secret_in, without_secret
 from clarilm_kedro.chat.types import Kind
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class BatchApi:
             timeout=httpx2.Timeout(timeout, connect=min(_CONNECT_SECONDS, timeout / 2)),
             http_client=DefaultHttpx2Client(trust_env=not is_loopback(base_url)),
         )
+        keep_out_of_logs(self.secret)
 
     def close(self) -> None:
         """Close the connections."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from clarilm_kedro.chat.client import Attempt, read_answer, read_refusal, without_secret
+from clarilm_kedro.chat.client import Attempt, read_answer, read_refusal
 from clarilm_kedro.chat.orders import prompt_bytes, room
+from clarilm_kedro.chat.secrets import without_secret
 from clarilm_kedro.chat.types import Kind
 from clarilm_kedro.chat.usage import FIRST_GUESS_TOKENS, Usage, estimate_tokens
 
