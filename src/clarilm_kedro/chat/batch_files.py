@@ -7,6 +7,7 @@ A line asks ``{"custom_id": key, "method": "POST", "url": "/v1/chat/completions"
 import hashlib
 import json
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -168,6 +169,9 @@ def cut(
                 n_requests += 1
                 usage += waiting.usage
                 waiting = next(lines, None)
+            # The journal, which is on disk at once, must not name requests that a power cut took away.
+            file.flush()
+            os.fsync(file.fileno())
         yield Cut(path, digest.hexdigest(), prompt_sha, n_requests, usage)
 
 
@@ -204,7 +208,8 @@ def read_answers(paths: Sequence[Path], secret: str | None) -> Iterator[Answer]:
         secret: Cut out of everything.
 
     Yields:
-        Every line. One that is no answer is logged; a last line that is cut short is left for the next reading.
+        Every line. One that is no answer is logged; a last line of a file that is cut short is left for the next
+        reading.
     """
     number = 0
     for path in paths:
@@ -213,7 +218,7 @@ def read_answers(paths: Sequence[Path], secret: str | None) -> Iterator[Answer]:
                 line = _decode(without_secret(raw, secret))
                 if line is None and not raw.endswith(b"\n"):
                     logger.warning("%s ends within a line.", path)
-                    return
+                    break
                 number += 1
                 if line is None:
                     logger.warning("Line %d of the answers in %s is no answer and is skipped.", number, path)

@@ -74,6 +74,11 @@ class Shard:
     lines_read: int = 0
     prompt_sha: str | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether answers may still come."""
+        return self.state in (State.WRITTEN, State.CREATED)
+
 
 class BatchJournal:
     """The shards of one model at one endpoint.
