@@ -120,14 +120,18 @@ def test_tracking_stays_in_the_project_wherever_the_command_runs(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kedro changes no folder, and a relative SQLite address is relative to the folder one is in."""
-    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
     bootstrap_project(workspace)
-    with KedroSession.create(workspace, env="test") as session:
-        session.load_context()
+    with KedroSession.create(workspace, env="test", runtime_params={"store": str(tmp_path / "store")}) as session:
+        # What `kedro mlflow ui` starts MLflow with; nothing is set up for it.
+        assert session.load_context().mlflow.server.mlflow_tracking_uri == f"sqlite:///{workspace / 'mlflow.db'}"
+        session.run(pipeline_names=["ingestion"])
     assert mlflow.get_tracking_uri() == f"sqlite:///{workspace / 'mlflow.db'}"
     experiment = mlflow.get_experiment_by_name("clarilm")
     assert Path(experiment.artifact_location.removeprefix("file://")) == workspace / "mlruns"
-    assert list(tmp_path.iterdir()) == []
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_logging_configuration_is_valid(project: Path) -> None:

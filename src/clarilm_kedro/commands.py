@@ -32,6 +32,8 @@ def clarilm() -> None:
     """Look at what the pipelines made."""
 
 
+# Enough to find it among the prompts of a project; the export has it whole.
+_SHOWN_OF_A_SHA = 12
 _ENV = click.option("--env", "-e", default=None, help="The environment, as for `kedro run`.")
 _PARAMS = click.option("--params", default="", callback=_split_params, help="As for `kedro run`.")
 
@@ -116,7 +118,7 @@ def store(click_context: click.Context, env: str | None, params: dict[str, Any])
     click_context.obj = path
     if click_context.invoked_subcommand:
         return
-    from clarilm_kedro.chat.store_tools import store_statistics
+    from clarilm_kedro.chat.store_tools import store_statistics, stored_prompts
 
     rows, totals = store_statistics(path)
     headings = ("stage", "model", "outcome", "requests", "prompt tokens", "reply tokens", "US$", "first", "last")
@@ -135,6 +137,18 @@ def store(click_context: click.Context, env: str | None, params: dict[str, Any])
         for row in rows
     ]
     click.echo("\n".join(_aligned([headings, *told])))
+    prompts = [
+        (
+            row["stage"],
+            row["model"],
+            (row["prompt_sha"] or "unknown")[:_SHOWN_OF_A_SHA],
+            f"{row['replies']:,}",
+            row["first"],
+            row["last"],
+        )
+        for row in stored_prompts(path)
+    ]
+    click.echo("\n" + "\n".join(_aligned([("stage", "model", "prompt", "replies", "first", "last"), *prompts])) + "\n")
     click.echo(
         f"{path}: {totals['replies']:,} replies, {totals['bytes'] / 1e6:,.1f} MB; {totals['bought_twice']:,} requests "
         "were lost on their way when a run died, and sent again."

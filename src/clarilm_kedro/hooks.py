@@ -20,6 +20,7 @@ from kedro.io import AbstractDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.validation.exceptions import ParameterValidationError
+from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from pydantic import BaseModel
 
@@ -110,11 +111,16 @@ class TrackingHook(MlflowHook):
     def __init__(self) -> None:
         super().__init__()
         self.run_id: str | None = None
+        self._context: KedroContext | None = None
         self._catalog: DataCatalog | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Set MLflow up, its SQLite file and its artifacts in the project whatever folder the command runs in."""
+        """Read MLflow's configuration, its SQLite file in the project whatever folder the command runs in.
+
+        MLflow itself is set up when a run starts: that makes the SQLite file, or calls a tracking server, and a command
+        that only looks must do neither.
+        """
         config = deepcopy(context.config_loader["mlflow"])
         server = config.get("server") or {}
         uri = str(server.get("mlflow_tracking_uri") or "")
@@ -122,7 +128,9 @@ class TrackingHook(MlflowHook):
             # An absolute path stays what it is: joining keeps the right-hand side then.
             server["mlflow_tracking_uri"] = f"{SQLITE}{Path(context.project_path) / uri.removeprefix(SQLITE)}"
         context.config_loader["mlflow"] = config
-        super().after_context_created(context)
+        # For `kedro mlflow ui`, which reads the address and starts MLflow by itself.
+        context.__setattr__("mlflow", KedroMlflowConfig.model_validate(config))
+        self._context = context
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
@@ -130,8 +138,9 @@ class TrackingHook(MlflowHook):
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Open the MLflow run."""
+        """Set MLflow up and open the run."""
         self._catalog = catalog
+        super().after_context_created(self._context)
         super().before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
 
     @hook_impl

@@ -71,11 +71,13 @@ class BatchServer:
         reply: Answers a request, of a batch or by itself.
         ends: Status at which the n-th batch ends (the last one for all further ones); "expired" and "cancelled" leave
             every second line unanswered.
+        deleted: Files deleted; their content stays, for tests to look at.
         on: Called before and after what a request does, with "upload", "create", "look", "content", ...; it may return
             "drop" to close the connection without an answer, or an answer of its own.
         looks: How often a batch is looked at before it ends.
         max_enqueued: Requests that may be in batches at a time.
         spoil: Changes the lines of an output file.
+        headers: Sent with every answer.
     """
 
     def __init__(self, reply: Reply = echo) -> None:
@@ -86,7 +88,9 @@ class BatchServer:
         self.max_enqueued: int | None = None
         self.on: Callable[[str, str], Any] = lambda _what, _when: None
         self.spoil: Callable[[list[bytes]], list[bytes]] = lambda lines: lines
+        self.headers: dict[str, str] = {}
         self.files: dict[str, bytes] = {}
+        self.deleted: list[str] = []
         self.batches: list[Batch] = []
         self.calls: list[str] = []
         self.live: list[dict[str, Any]] = []
@@ -149,6 +153,12 @@ class BatchServer:
                 self._end(batch)
         return batch.as_json()
 
+    def delete(self, name: str) -> dict[str, Any] | None:
+        if name not in self.files:
+            return None
+        self.deleted.append(name)
+        return {"id": name, "object": "file", "deleted": True}
+
     def listing(self, after: str | None, limit: int) -> dict[str, Any]:
         newest_first = self.batches[::-1]
         start = next((number + 1 for number, batch in enumerate(newest_first) if batch.id == after), 0)
@@ -205,6 +215,10 @@ class BatchServer:
                     server.live.append(body)
                     self._send(*server.reply(body))
 
+            def do_DELETE(self) -> None:
+                name = self.path.removeprefix("/v1/files/")
+                self._do("delete", lambda: server.delete(name))
+
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
                 asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -250,6 +264,8 @@ class BatchServer:
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(content)))
+                for name, value in server.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 

@@ -27,7 +27,7 @@ def endpoint(tmp_path: Path) -> Iterator[Callable[..., ChatEndpoint]]:
         def make(url: str, *, api_key: str | None = None, **options: Any) -> ChatEndpoint:
             defaults = {"model": "m-1", "base_url": url, "store": tmp_path / "responses.sqlite", "max_attempts": 3}
             defaults |= {"timeout": 5.0}
-            model = ChatEndpoint(ChatEndpointOptions(**(defaults | options)), api_key, first_pause=0.01)
+            model = ChatEndpoint(ChatEndpointOptions(**(defaults | options)), api_key, first_pause=0.002)
             stack.callback(model.close)
             return model
 

@@ -72,11 +72,12 @@ def fails(status: int, message: str = "no", code: str | None = None, **headers: 
     return Act(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def storm(seed: int, *, delay: float = 0.0, retry_after: str = "0.02") -> Script:
+def storm(seed: int, *, delay: float = 0.0, retry_after: str | None = "0.02") -> Script:
     """Script of an endpoint in trouble: 5 % 500, 5 % 429, 2 % resets, 2 % cut bodies, the same ones for a seed."""
+    limited = fails(429) if retry_after is None else fails(429, retry_after=retry_after)
     troubles = [
         (0.05, replace(fails(500), delay=delay)),
-        (0.05, replace(fails(429, retry_after=retry_after), delay=delay)),
+        (0.05, replace(limited, delay=delay)),
         (0.02, Act(fault="reset", delay=delay)),
         (0.02, Act(fault="truncate", delay=delay)),
     ]

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from asking import look
 from batch_asking import (
     FACET,
     GOOD,
@@ -22,7 +23,7 @@ from batch_asking import (
 )
 from batch_server import echo, fail, say
 
-from clarilm_kedro.chat.errors import BatchPending, BudgetExceeded, EndpointRefused, MissingOffline
+from clarilm_kedro.chat.errors import BatchPending, BudgetExceeded, EndpointRefused, MissingOffline, StoreUnusable
 from clarilm_kedro.chat.types import Kind
 
 
@@ -53,7 +54,7 @@ def test_the_store_holds_what_the_live_mode_would_have_stored(provider, batches,
     stores = {"live": tmp_path / "live.sqlite", "batch": tmp_path / "batch.sqlite"}
     for mode, store in stores.items():
         model = batches(server, mode=mode, store=store)
-        answers(model, rows(3))
+        answers(model, [ask_for(text, prompt_sha=f"sha of {text}") for text in ("a", "b", "c")])
         model.close()
     kept = {}
     for mode, store in stores.items():
@@ -63,6 +64,7 @@ def test_the_store_holds_what_the_live_mode_would_have_stored(provider, batches,
             endpoints = {endpoint for (endpoint,) in connection.execute("select endpoint from attempts")}
         assert endpoints == {server.url if mode == "live" else f"{server.url} (batch)"}
     assert kept["live"] == kept["batch"]
+    assert {row[4] for row in kept["batch"]} == {"sha of a", "sha of b", "sha of c"}
     assert None not in kept["batch"][0][:-1]
 
 
@@ -205,7 +207,55 @@ def test_calls_that_fail_in_passing_are_made_again_and_no_batch_twice(provider, 
     results = answers(batches(server, batch_max_requests=2, max_attempts=5), rows(6))
     assert {result.status for result in results.values()} == {"ok"}
     assert server.sizes == [2, 2, 2]
-    assert {what for what, when in told if when == "after"} == {"upload", "create", "list", "look", "content"}
+    asked = {what for what, when in told if when == "after"}
+    assert asked == {"upload", "create", "list", "look", "content", "delete"}
+
+
+def test_uploaded_files_are_deleted_once_their_answers_are_stored(provider, batches, tmp_path):
+    server = provider()
+    kept_before: list[int] = []
+
+    def on(what: str, when: str):
+        if (what, when) == ("delete", "before"):
+            kept_before.append(sum(ledger(tmp_path / "responses.sqlite").values()))
+
+    server.on = on
+    answers(batches(server, batch_max_requests=2), rows(4))
+    assert sorted(server.deleted) == sorted(batch.input_file_id for batch in server.batches)
+    assert kept_before == [2, 4]
+
+
+@pytest.mark.parametrize("told", ["drop", fail(500), fail(404), (200, {"page": "no file"})])
+def test_a_file_that_cannot_be_deleted_fails_nothing(provider, batches, told):
+    server = provider()
+    server.on = lambda what, when: told if what == "delete" else None
+    assert {result.status for result in answers(batches(server), rows(2)).values()} == {"ok"}
+    assert (server.deleted, server.calls.count("delete")) == ([], 1)
+
+
+def test_the_file_of_a_batch_that_was_not_taken_is_deleted(provider, batches):
+    server = provider()
+    server.max_enqueued = 4
+    answers(batches(server, batch_max_requests=2, max_attempts=2), rows(6))
+    assert sorted(server.deleted) == sorted(batch.input_file_id for batch in server.batches)
+
+
+@pytest.mark.parametrize("what", ["upload", "create", "list", "look"])
+@pytest.mark.parametrize("answer", [(200, {"odd": 1}), (200, ["odd"]), (200, "<html>gateway</html>")])
+def test_an_answer_that_is_none_of_the_api_s_is_asked_for_again(provider, batches, what, answer):
+    server = provider()
+    told: Counter[tuple[str, str]] = Counter()
+
+    def on(asked: str, when: str):
+        told[asked, when] += 1
+        if asked == "create" and when == "after" and told[asked, when] == 1:
+            return "drop" if what == "list" else None
+        return answer if asked == what and told[asked, "before"] == 1 else None
+
+    server.on = on
+    results = answers(batches(server), rows(2))
+    assert {result.status for result in results.values()} == {"ok"}
+    assert server.sizes == [2]
 
 
 def test_answers_that_are_late_are_waited_for(provider, batches, caplog):
@@ -222,6 +272,34 @@ def test_answers_that_are_late_are_waited_for(provider, batches, caplog):
     assert len(answers(batches(server), rows(2))) == 2
     assert server.sizes == [2]
     assert "not there yet" in caplog.text
+
+
+def test_answers_that_never_come_end_the_run_with_what_to_type(provider, batches, monkeypatch):
+    monkeypatch.setattr("clarilm_kedro.chat.batch_remote._PATIENCE_SECONDS", 0.05)
+    server = provider()
+
+    def on(what: str, when: str):
+        if (what, when) == ("look", "after") and server.batches[0].status == "completed":
+            return 200, server.batches[0].as_json() | {"output_file_id": None}
+        return None
+
+    server.on = on
+    with pytest.raises(EndpointRefused, match=r"batch_0 is completed, and gives no answers.*delete from batches where"):
+        answers(batches(server), rows(2))
+    assert server.sizes == [2]
+
+
+def test_a_torn_file_of_answers_does_not_hide_the_file_of_errors(provider, batches):
+    server = provider(lambda body: fail(400, "odd") if body["messages"][-1]["content"] == "row 1" else echo(body))
+
+    def spoil(lines: list[bytes]) -> list[bytes]:
+        server.spoil = lambda unchanged: unchanged
+        return [*lines[:-1], lines[-1][:30]]
+
+    server.spoil = spoil
+    results = answers(batches(server), rows(4))
+    assert (results["row 1"].error_kind, results["row 1"].attempts) == (Kind.BAD_REQUEST, 1)
+    assert server.sizes == [4, 1]
 
 
 def test_polling_survives_a_provider_out_of_reach_for_a_while(provider, batches, caplog):
@@ -336,9 +414,56 @@ def test_reservations_are_given_back(provider, batches, tmp_path):
     assert (budget.spent, budget.reserved) == (pytest.approx(4 * 11 / 2), pytest.approx(0))
 
 
+@pytest.mark.parametrize("ending", ["interrupted", "refused", "disk"])
+def test_reservations_are_given_back_however_a_call_ends(provider, batches, tmp_path, monkeypatch, ending):
+    (tmp_path / "prices.yml").write_text(PRICES)
+    server = provider()
+    model = batches(server, prices=tmp_path / "prices.yml", budget_usd=1000)
+    budget = model._open().budget
+    if ending == "interrupted":
+        monkeypatch.setattr("clarilm_kedro.chat.batch_api.BatchApi.look", lambda *_: interrupt())
+    elif ending == "refused":
+        server.on = lambda what, when: fail(401) if what == "create" else None
+    else:
+        monkeypatch.setattr("clarilm_kedro.chat.journal.BatchJournal.enter", lambda *_: full())
+    with pytest.raises((KeyboardInterrupt, EndpointRefused, StoreUnusable)):
+        answers(model, rows(4))
+    assert (budget.on_their_way, budget.reserved) == (0, 0)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def full() -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_disk_that_is_full_is_told_in_a_sentence(provider, batches, tmp_path):
+    (tmp_path / "batches").write_text("in the way")
+    with pytest.raises(StoreUnusable, match=r"files of batches in .*batches.*make room"):
+        answers(batches(provider()), rows(2))
+
+
+def test_what_a_run_that_died_left_in_the_folder_is_deleted(provider, batches, tmp_path):
+    server = provider()
+    folder = tmp_path / "batches"
+    answers(batches(server), rows(2))
+    (over,) = look(tmp_path / "responses.sqlite", "select shard_sha from batches")[0]
+    left = [f"{over}.jsonl", f"{over}.out.jsonl", f"{over}.errors.jsonl", f"{'0' * 64}.jsonl", "1.part"]
+    kept = ["notes.jsonl", f"{'0' * 64}.out.jsonl"]
+    for name in left + kept:
+        (folder / name).write_text("{}\n")
+    answers(batches(server), rows(3))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(kept)
+
+
 def test_the_key_is_sent_and_is_nowhere_else(provider, endpoint, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
+    for name in ("openai", "httpx2", "httpcore2"):
+        caplog.set_level(logging.DEBUG, logger=name)
     server = provider(lambda body: say(f"your key is {SECRET}"))
+    server.headers = {"x-request-id": f"request of {SECRET}"}
     model = endpoint(server.url, api_key=SECRET, mode="batch", batch_poll_seconds=0.01)
     results = answers(model, rows(2))
     model.close()
@@ -346,7 +471,8 @@ def test_the_key_is_sent_and_is_nowhere_else(provider, endpoint, tmp_path, caplo
     assert {result.text for result in results.values()} == {"your key is ***"}
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert SECRET.encode() not in kept + b"".join(server.files[batch.input_file_id] for batch in server.batches)
-    assert SECRET not in caplog.text
+    assert "request of ***" in caplog.text
+    assert SECRET not in caplog.text + "".join(str(vars(record)) for record in caplog.records)
     with sqlite3.connect(tmp_path / "responses.sqlite") as connection:
         assert SECRET not in str(connection.execute("select * from batches").fetchall())
 

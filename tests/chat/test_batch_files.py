@@ -103,9 +103,25 @@ def test_the_fields_of_a_body_keep_their_order(tmp_path):
 def test_requests_are_read_back_without_their_bodies(tmp_path):
     (cut_file,) = cut(spool("k", "l"), tmp_path, max_requests=9, max_bytes=9999, wanted=lambda _: True)
     asked = read_requests(cut_file.path)
-    assert asked.keys() == {"k", "l"}
-    assert asked["k"] == asked["l"]
-    assert asked["k"].prompt_bytes == len("Be brief.q")
+    assert asked == {"k": len("Be brief.q"), "l": len("Be brief.q")}
+
+
+def test_a_file_holds_requests_of_one_prompt_template_and_does_not_name_it(tmp_path):
+    filled = Spool()
+    for key, sha in (("a", "sha-2"), ("b", None), ("c", "sha-1"), ("d", "sha-2")):
+        filled.add(key, BODY, sha)
+    cuts = [
+        (each.prompt_sha, [json.loads(line)["custom_id"] for line in each.path.read_text().splitlines()])
+        for each in cut(filled, tmp_path, max_requests=9, max_bytes=9999, wanted=lambda _: True)
+    ]
+    assert cuts == [(None, ["b"]), ("sha-1", ["c"]), ("sha-2", ["a", "d"])]
+    assert not any("sha-" in path.read_text() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("room", "tokens"), [({"max_tokens": 7}, 7), ({"max_completion_tokens": 9}, 9), ({}, 300)])
+def test_a_reply_is_estimated_at_the_room_it_has(room, tokens):
+    (line,) = spool("k", **room).lines()
+    assert line.usage.completion == tokens
 
 
 def test_what_was_bought_counts_for_the_first_row_that_asks():

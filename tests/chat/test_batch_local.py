@@ -81,6 +81,18 @@ def test_answers_that_vllm_has_written_so_far_are_read_and_the_rest_is_asked(bat
     assert ledger(tmp_path / "responses.sqlite") == {"ok": 6}
 
 
+def test_answers_written_anew_in_another_order_are_all_read(batches, dead_url, tmp_path):
+    (command,) = pending(batches(dead_url, mode="batch_files"), rows(6))
+    run_vllm(command, echo, only=3)
+    pending(batches(dead_url, mode="batch_files"), rows(6))
+    run_vllm(command, echo)
+    path = Path(command.split()[5])
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
+    results = answers(batches(dead_url, mode="batch_files"), rows(6))
+    assert {row: result.text for row, result in results.items()} == {row: f"echo: {row}" for row in results}
+    assert ledger(tmp_path / "responses.sqlite") == {"ok": 6}
+
+
 def test_a_line_that_always_fails_does_not_go_round_for_ever(batches, dead_url):
     def reply(body: dict) -> tuple[int, dict]:
         failing = {"row 0": fail(500, "engine died"), "row 1": fail(400, "too long")}

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from asking import FACET, GOOD, Facet, ask_for, one, stored
+from asking import FACET, GOOD, Facet, ask_for, look, one, stored
 from fault_server import Act, FaultServer, completion, fails, says
 
 from clarilm_kedro.chat.endpoint import ChatEndpoint
@@ -114,6 +114,18 @@ def test_a_server_that_comes_back_is_waited_for(endpoint, dead_url, tmp_path):
         asking.join()
     assert results[0].text == "late"
     assert results[0].attempts > 1
+
+
+def test_the_prompt_template_is_stored_with_every_reply_and_changes_no_key(serve, endpoint, tmp_path):
+    server = serve(lambda seen: says(GOOD if "cannot be used" in seen.last else "no JSON"))
+    model = endpoint(server.url)
+    first = one(model, ask_for("q", response=FACET, prompt_sha="sha-1"))
+    assert (first.status, first.attempts) == ("ok", 2)
+    kept = look(tmp_path / "responses.sqlite", "select prompt_sha from responses")
+    assert kept == [("sha-1",), ("sha-1",)]
+    # Another template that renders the same messages shares the reply.
+    again = one(model, ask_for("q", response=FACET, prompt_sha="sha-2"))
+    assert (again.key, again.source, len(server.seen)) == (first.key, "store", 2)
 
 
 def test_samples_of_one_request_are_different_requests(serve, endpoint):

@@ -37,13 +37,29 @@ def test_no_more_than_allowed_are_on_their_way():
     assert each.free_at(1.0) == 1.0
 
 
-@pytest.mark.parametrize(
-    ("retry_after", "until"), [(7.0, 7.0), (0.0, 0.0), (None, 2.0), (300.0, 300.0), (86_400.0, 900.0)]
-)
+@pytest.mark.parametrize(("retry_after", "until"), [(7.0, 7.0), (0.0, 0.0), (300.0, 300.0), (86_400.0, 900.0)])
 def test_a_429_pauses_everyone_for_what_the_server_asks_up_to_the_longest_pause(retry_after, until):
     each = lane()
     ask(each, Attempt(Kind.RATE_LIMIT, retry_after=retry_after), 0.0)
     assert each.free_at(0.0) == until
+
+
+def test_a_429_without_retry_after_pauses_the_longer_the_less_gets_through():
+    each = lane()
+    pauses = []
+    for now in range(0, 400, 10):
+        ask(each, Attempt(Kind.RATE_LIMIT), float(now))
+        pauses.append(each.free_at(float(now)) - now)
+    assert pauses == sorted(pauses)
+    assert pauses[0] == pytest.approx(2.0 / 25)  # one that the endpoint refuses among many
+    assert pauses[10:] == [2.0] * 30  # nothing got through for a while: the whole pause
+    ask(each, OK, 400.0)
+    ask(each, Attempt(Kind.RATE_LIMIT), 400.0)
+    assert 1.4 < each.free_at(400.0) - 400.0 < 2.0  # the share of 429s is still high
+    for _ in range(100):
+        ask(each, OK, 500.0)
+    ask(each, Attempt(Kind.RATE_LIMIT), 500.0)
+    assert each.free_at(500.0) - 500.0 < 0.12
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one():

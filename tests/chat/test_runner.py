@@ -11,9 +11,10 @@ def test_a_pause_is_at_least_what_the_server_asked_and_never_endless(retry_after
     assert retry_after <= pause(retry_after, number, first) <= max(30, retry_after)
 
 
-def test_pauses_double():
-    assert 0.375 <= pause(0, 1, 0.5) <= 0.5
-    assert 1.5 <= pause(0, 3, 0.5) <= 2
+def test_the_first_pause_is_short_and_four_of_them_wait_out_a_trouble_of_seconds():
+    assert 0.075 <= pause(0, 1, 0.1) <= 0.1
+    assert 1.2 <= pause(0, 3, 0.1) <= 1.6
+    assert sum(pause(0, number, 0.1) for number in range(1, 5)) > 6
 
 
 def test_a_client_that_cannot_be_made_is_an_error_not_a_wait():

@@ -4,13 +4,16 @@ import sys
 import threading
 import zlib
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from clarilm_kedro.chat.errors import StoreUnusable
+from clarilm_kedro.chat.journal import BatchJournal
 from clarilm_kedro.chat.ledger import LedgerOutcome, StoredResponse
 from clarilm_kedro.chat.store import ResponseStore, close_store, open_store
+from clarilm_kedro.chat.store_tools import stored_prompts
 
 #: The table as the first layout had it.
 LAYOUT_1 = """
@@ -128,9 +131,34 @@ def test_a_store_of_the_first_layout_is_migrated_without_loss(path):
         close_store(store)
     with closing(sqlite3.connect(path)) as connection:
         kept = connection.execute("select * from responses where key != 'new' order by key").fetchall()
-        assert kept == [(*row, None) for row in old]
+        # What layouts 1 and 2 called prompt_sha was no hash of a template.
+        assert kept == [(*row[:4], None, *row[5:], None) for row in old]
         assert connection.execute("select count(*) from attempts").fetchone() == (0,)
-        assert connection.execute("pragma user_version").fetchone() == (2,)
+        assert connection.execute("pragma user_version").fetchone() == (3,)
+
+
+def test_a_store_of_the_second_layout_keeps_replies_ledger_and_batches(path):
+    close_store(open_store(path))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("alter table batches drop column prompt_sha")
+        connection.execute("insert into batches values ('b', 'e', 'm', 's', 'f', 'i', 'created', 3, 1, '2026-01-01')")
+        connection.execute("insert into responses values ('k', 'm', null, 's', 'old', x'00', 1, 2, '2026-01-01', 'f')")
+        connection.execute(
+            "insert into attempts (key, stage, model, endpoint, started, kind) values (1, 2, 3, 4, 5, 6)"
+        )
+        connection.execute("pragma user_version = 2")
+        connection.commit()
+    assert [row["prompt_sha"] for row in stored_prompts(path)] == [None]
+    for _ in range(2):
+        store = open_store(path)
+        (shard,) = BatchJournal(store, "e", "m").unfinished()
+        assert (shard.batch_id, shard.lines_read, shard.prompt_sha) == ("i", 1, None)
+        store.put(replace(response("new"), prompt_sha="sha")).result(5)
+        close_store(store)
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute("select key, prompt_sha, system_fingerprint from responses order by key").fetchall()
+        assert kept == [("k", None, "f"), ("new", "sha", None)]
+        assert connection.execute("select count(*) from attempts").fetchone() == (1,)
 
 
 def test_a_damaged_reply_is_an_error_of_the_store(path):

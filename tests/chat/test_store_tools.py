@@ -14,12 +14,13 @@ from clarilm_kedro.chat.store_tools import (
     prune_replies,
     read_only,
     store_statistics,
+    stored_prompts,
 )
 from clarilm_kedro.chat.usage import Usage
 
 
 def response(key: str, model: str = "m", stage: str = "s") -> StoredResponse:
-    return StoredResponse(key, model, "m-2026", stage, None, json.dumps({"said": key}).encode(), 11, 7)
+    return StoredResponse(key, model, "m-2026", stage, f"sha-{model}", json.dumps({"said": key}).encode(), 11, 7)
 
 
 @pytest.fixture
@@ -54,6 +55,11 @@ def test_statistics_tell_what_was_asked_and_what_it_cost(path: Path) -> None:
     assert (rows[1]["prompt_tokens"], rows[1]["completion_tokens"]) == (11, 7)
 
 
+def test_statistics_tell_which_prompt_templates_were_asked_with(path: Path) -> None:
+    told = [(row["stage"], row["model"], row["prompt_sha"], row["replies"]) for row in stored_prompts(path)]
+    assert told == [("s", "m", "sha-m", 1), ("t", "n", "sha-n", 1), ("u", "n", "sha-n", 1)]
+
+
 def test_mean_reply_tokens(path: Path) -> None:
     with read_only(path) as connection:
         assert mean_reply_tokens(connection, "n", None) == 5
@@ -65,9 +71,9 @@ def test_replies_are_exported_as_received(path: Path) -> None:
     target = io.StringIO()
     assert export_replies(path, target, model="n") == 2
     lines = [json.loads(line) for line in target.getvalue().splitlines()]
-    assert [(line["key"], line["stage"], line["body"]) for line in lines] == [
-        ("b", "t", {"said": "b"}),
-        ("d", "u", {"said": "d"}),
+    assert [(line["key"], line["stage"], line["prompt_sha"], line["body"]) for line in lines] == [
+        ("b", "t", "sha-n", {"said": "b"}),
+        ("d", "u", "sha-n", {"said": "d"}),
     ]
     assert export_replies(path, io.StringIO(), stage="s") == 1
 

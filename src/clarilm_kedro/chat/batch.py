@@ -8,15 +8,19 @@ an earlier run are collected before anything new is bought, whatever rows this r
 import hashlib
 import logging
 import os
+import re
+import sqlite3
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from clarilm_kedro.chat.batch_files import Asked, Cut, Spool, cut, read_answers, read_requests
+from clarilm_kedro.chat.batch_files import Answer, Cut, Spool, cut, read_answers, read_requests
 from clarilm_kedro.chat.client import Attempt
+from clarilm_kedro.chat.errors import StoreUnusable
 from clarilm_kedro.chat.journal import BatchJournal, Shard, State
 from clarilm_kedro.chat.ledger import Settled
 from clarilm_kedro.chat.orders import Delivery, stored_response
@@ -35,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 _FOLDER = "batches"
 _ANSWERS_PER_COMMIT = 256
-_NOT_KNOWN = Asked(0, None)
+_SHA = re.compile("[0-9a-f]{64}")
 
 
 class BatchRows(Rows):
@@ -50,6 +54,8 @@ class BatchRows(Rows):
 
     #: What the ledger and the journal add to the address.
     way: ClassVar[str]
+    #: Whether files of answers are the user's: they stay when they are in the store, and may be written anew.
+    answers_stay: ClassVar[bool]
 
     def __init__(self, model: "ChatEndpoint", store: ResponseStore, stage: str, stats: StageStats) -> None:
         super().__init__(model, store, stage, stats)
@@ -77,7 +83,7 @@ class BatchRows(Rows):
                     break
             if not len(self._spool):
                 break
-            with self._store.buying_batches:
+            with self._store.buying_batches, self._told_when_the_disk_fails():
                 self._round(owed)
             self._spool.clear()
         self._journal.forget_failures(self._stage)
@@ -95,7 +101,19 @@ class BatchRows(Rows):
         """Collect what is owed; if nothing was, buy what the spool holds."""
 
     def _buy(self, row: Row) -> None:
-        self._spool.add(row.key, row.body)
+        with self._told_when_the_disk_fails():
+            self._spool.add(row.key, row.body, row.request.prompt_sha)
+
+    @contextmanager
+    def _told_when_the_disk_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            raise StoreUnusable(
+                f"The files of batches in {self._folder}, or the one of what is missing in SQLite's folder for "
+                f"temporary files, cannot be written or read: {error}. If a disk is full, make room and run again; "
+                "everything bought before is kept."
+            ) from error
 
     def _advance(self, row: Row) -> ChatResult | None:
         attempts, paid = self._spool.bought_for(row.key, row.request.row_id)
@@ -110,8 +128,8 @@ class BatchRows(Rows):
 
     def _cuts(self) -> Iterator[Cut]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for left_by_a_crash in self._folder.glob("*.part"):
-            left_by_a_crash.unlink()
+        for path in (*self._folder.glob("*.part"), *filter(self._is_left_over, self._folder.glob("*.jsonl"))):
+            path.unlink()
         options = self._model.options
         return cut(
             self._spool,
@@ -122,17 +140,35 @@ class BatchRows(Rows):
             wanted=lambda key: self._store.get(key) is None,
         )
 
+    def _is_left_over(self, path: Path) -> bool:
+        """Say whether a run that died left a file behind: one of a shard that is over, or that was never journalled."""
+        sha, *sort = path.name.split(".")
+        if not _SHA.fullmatch(sha):
+            return False
+        shard = self._journal.find(sha)
+        if shard and shard.is_open:
+            return False
+        of_this_endpoint = shard is not None and shard.endpoint == self._journal.endpoint
+        return sort == ["jsonl"] or (of_this_endpoint and not self.answers_stay)
+
     def _journalled(self, cut_file: Cut) -> Shard:
         """Give a file its name and its row in the journal; one whose answers were all failures gets another name."""
         for number in count():
             content = f"{self._journal.endpoint}\n{number}\n{cut_file.content_sha}"
             sha = hashlib.sha256(content.encode()).hexdigest()
             shard = self._journal.find(sha)
-            if shard is None or shard.state in (State.WRITTEN, State.CREATED):
+            if shard is None or shard.is_open:
                 break
         os.replace(cut_file.path, self._requests_of(sha))
         if shard is None:
-            shard = Shard(sha, self._journal.endpoint, self._journal.model, self._stage, cut_file.n_requests)
+            shard = Shard(
+                sha,
+                self._journal.endpoint,
+                self._journal.model,
+                self._stage,
+                cut_file.n_requests,
+                prompt_sha=cut_file.prompt_sha,
+            )
             self._journal.enter(shard)
         return shard
 
@@ -169,9 +205,9 @@ class BatchRows(Rows):
             key = answer.key
             foreign = asked is not None and key not in left
             left.discard(key or "")
-            if answer.number <= before:
+            if self._was_read(answer, before):
                 continue
-            lines_read = answer.number
+            lines_read = max(before, answer.number)
             if key is not None and foreign:
                 logger.warning("Line %d of the answers to %s is to no open request of it.", lines_read, requests)
             elif key is not None:
@@ -187,16 +223,22 @@ class BatchRows(Rows):
             requests.unlink(missing_ok=True)
         return shard
 
-    def _enter(self, shard: Shard, answers: Sequence[tuple[str, Attempt]], asked: Mapping[str, Asked] | None) -> None:
+    def _was_read(self, answer: Answer, before: int) -> bool:
+        """Say whether a line is one of those read before; in a file that was written anew, its number does not tell."""
+        if not self.answers_stay or answer.key is None or answer.attempt.kind is not Kind.OK:
+            return answer.number <= before
+        return self._store.get(answer.key) is not None
+
+    def _enter(self, shard: Shard, answers: Sequence[tuple[str, Attempt]], asked: Mapping[str, int] | None) -> None:
         price = self._model.price
         stats = self._model.stats.setdefault(shard.stage, StageStats(self._model.name, shard.stage))
         settled: list[Settled] = []
         for key, attempt in answers:
-            prompt = (asked or {}).get(key, _NOT_KNOWN)
-            ok = attempt.completion is not None
-            usage = read_usage(attempt.completion, prompt.prompt_bytes) if attempt.completion is not None else Usage()
+            usage, reply = Usage(), None
+            if attempt.completion is not None:
+                usage = read_usage(attempt.completion, (asked or {}).get(key, 0))
+                reply = stored_response(key, shard.model, shard.stage, shard.prompt_sha, attempt, usage)
             cost = price.cost(usage, batch=True) if price else None
-            reply = stored_response(key, shard.model, shard.stage, prompt.prompt_sha, attempt, usage) if ok else None
             settled.append(Settled(key, shard.stage, shard.model, shard.endpoint, attempt.kind, usage, cost, reply))
         self._journal.record(shard, settled, {key: attempt for key, attempt in answers if attempt.kind is not Kind.OK})
         # What a row cost is not known where it got no reply.

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from clarilm_kedro.chat.batch_files import URL
-from clarilm_kedro.chat.client import NO_KEY, Attempt, is_loopback, read_refusal, secret_in, without_secret
+from clarilm_kedro.chat.client import NO_KEY, Attempt, is_loopback, read_refusal
 from clarilm_kedro.chat.errors import EndpointRefused, EndpointUnreachable
 from clarilm_kedro.chat.outcomes import ACTIONS, ADVICE, Action
 from clarilm_kedro.chat.runner import pause
+from clarilm_kedro.chat.secrets import keep_out_of_logs, secret_in, without_secret
 from clarilm_kedro.chat.types import Kind
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class BatchApi:
         api_key: Sent as bearer token; cut out of everything that comes back.
         timeout: Seconds without a byte after which a call is given up.
         max_attempts: Attempts per call.
-        first_pause: Seconds before a second attempt; doubles with each further one.
+        first_pause: Seconds before a second attempt; see :func:`clarilm_kedro.chat.runner.pause`.
         longest_pause: Seconds that a Retry-After may ask for.
     """
 
@@ -69,6 +70,7 @@ class BatchApi:
             timeout=httpx2.Timeout(timeout, connect=min(_CONNECT_SECONDS, timeout / 2)),
             http_client=DefaultHttpx2Client(trust_env=not is_loopback(base_url)),
         )
+        keep_out_of_logs(self.secret)
 
     def close(self) -> None:
         """Close the connections."""
@@ -86,7 +88,7 @@ class BatchApi:
 
         def send() -> str:
             with path.open("rb") as file:
-                return self._openai.files.create(file=(path.name, file), purpose="batch").id
+                return _named(self._openai.files.create(file=(path.name, file), purpose="batch").id)
 
         return self._call("the upload of a batch file", send)
 
@@ -110,7 +112,7 @@ class BatchApi:
             batch = self._openai.batches.create(
                 input_file_id=file_id, endpoint=URL, completion_window="24h", metadata={SHARD_SHA: sha}
             )
-            return batch.id
+            return _named(batch.id)
 
         return self._call("the creation of a batch", make)
 
@@ -127,7 +129,13 @@ class BatchApi:
 
     def look(self, batch_id: str) -> "Batch":
         """Look at a batch."""
-        return self._call(f"batch {batch_id}", lambda: self._openai.batches.retrieve(batch_id))
+
+        def retrieve() -> "Batch":
+            batch = self._openai.batches.retrieve(batch_id)
+            _named(batch.id), _named(batch.status)
+            return batch
+
+        return self._call(f"batch {batch_id}", retrieve)
 
     def download(self, file_id: str, path: Path) -> None:
         """Download a file of answers; it is there whole or not at all.
@@ -145,14 +153,25 @@ class BatchApi:
         self._call(f"the answer file {file_id}", fetch)
         os.replace(part, path)
 
+    def delete(self, file_id: str) -> None:
+        """Delete a file at the provider, who need not keep what was asked; one that cannot be deleted stays there."""
+        try:
+            self._openai.files.delete(file_id)
+        except Exception as error:  # whatever it is: the answers are stored, and nothing depends on it
+            logger.info("The file %s stays at %s: %s.", file_id, self.base_url, type(error).__name__)
+
     def _find(self, shas: Collection[str]) -> dict[str, str]:
         found: dict[str, str] = {}
-        for batch in self._openai.batches.list(limit=_PAGE):
-            sha = (batch.metadata or {}).get(SHARD_SHA)
-            if sha is not None and sha in shas:
-                found.setdefault(sha, batch.id)
-                if len(found) == len(shas):
-                    break
+        for page in self._openai.batches.list(limit=_PAGE).iter_pages():
+            # The client library takes a page without a list for an empty one, and a batch not found is made again.
+            if not isinstance(page.data, list):
+                raise ValueError("no list")
+            for batch in page.data:
+                sha = (batch.metadata or {}).get(SHARD_SHA)
+                if sha is not None and sha in shas:
+                    found.setdefault(sha, _named(batch.id))
+            if len(found) == len(shas):
+                break
         return found
 
     def _call(self, what: str, call: Callable[[], Answer]) -> Answer:
@@ -169,8 +188,11 @@ class BatchApi:
                 attempt = read_refusal(error.status_code, content, error.response.headers)
 
             # A download that breaks off is an error of the transport, which the client library lets through.
-            except (APIConnectionError, httpx2.TransportError) as error:
+            except (APIConnectionError, httpx2.RequestError) as error:
                 attempt = self._no_answer(error)
+            # What the client library makes of a page or of JSON without the fields it looks for.
+            except (AttributeError, TypeError, ValueError):
+                attempt = Attempt(Kind.NOT_JSON, "Something else than was asked for came back.")
             if ACTIONS[attempt.kind] is not Action.RETRY:
                 raise EndpointRefused(
                     f"{self.base_url} refuses {what}: {attempt.detail}{_advice(attempt.kind)}"
@@ -187,6 +209,13 @@ class BatchApi:
             cause = cause.__cause__
         said = without_secret(" ".join(str(cause).split()).encode(), self.secret).decode()
         return Attempt(Kind.CONNECTION, f"{type(cause).__name__}: {said.rstrip('.')}.")
+
+
+def _named(value: object) -> str:
+    """Give a text that an answer must hold: the client library makes objects of answers without it, too."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("nothing by that name")
+    return value
 
 
 def _advice(kind: Kind) -> str:

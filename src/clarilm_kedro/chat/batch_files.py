@@ -7,14 +7,16 @@ A line asks ``{"custom_id": key, "method": "POST", "url": "/v1/chat/completions"
 import hashlib
 import json
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from clarilm_kedro.chat.client import Attempt, read_answer, read_refusal, without_secret
-from clarilm_kedro.chat.orders import prompt_bytes, prompt_sha
+from clarilm_kedro.chat.client import Attempt, read_answer, read_refusal
+from clarilm_kedro.chat.orders import prompt_bytes, room
+from clarilm_kedro.chat.secrets import without_secret
 from clarilm_kedro.chat.types import Kind
 from clarilm_kedro.chat.usage import FIRST_GUESS_TOKENS, Usage, estimate_tokens
 
@@ -22,7 +24,9 @@ logger = logging.getLogger(__name__)
 
 #: Where each request of a batch goes.
 URL: Final = "/v1/chat/completions"
-_LINES = "CREATE TABLE lines (key TEXT PRIMARY KEY, line BLOB, prompt_tokens INTEGER, reply_tokens INTEGER)"
+_LINES = """
+CREATE TABLE lines (key TEXT PRIMARY KEY, prompt_sha TEXT, line BLOB, prompt_tokens INTEGER, reply_tokens INTEGER)
+"""
 _BOUGHT = """
 CREATE TABLE bought (key TEXT PRIMARY KEY, attempts INTEGER, cost REAL, row_id TEXT, invalid INTEGER DEFAULT 0)
 """
@@ -33,6 +37,23 @@ ON CONFLICT (key) DO UPDATE SET attempts = attempts + 1,
 """
 # What an answer without a status says; see the guide of the Batch API on expired batches.
 _UNSENT = frozenset({"batch_expired", "batch_cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A request in the spool.
+
+    Attributes:
+        key: The request's.
+        prompt_sha: SHA-256 of its prompt template; ``None`` where it comes from none.
+        content: The line as it goes into a file.
+        usage: Tokens, as estimated.
+    """
+
+    key: str
+    prompt_sha: str | None
+    content: bytes
+    usage: Usage
 
 
 class Spool:
@@ -47,21 +68,22 @@ class Spool:
         self._database.execute(_BOUGHT)
         self._any_bought = False
 
-    def add(self, key: str, body: Mapping[str, Any]) -> None:
+    def add(self, key: str, body: Mapping[str, Any], prompt_sha: str | None = None) -> None:
         """Take a request; one whose key is there already changes nothing."""
         # The order of the fields is kept: a model writes the fields of a schema in the order it is given.
         line = json.dumps({"custom_id": key, "method": "POST", "url": URL, "body": body}, separators=(",", ":"))
-        tokens = estimate_tokens(prompt_bytes(body)), body.get("max_tokens") or FIRST_GUESS_TOKENS
-        self._database.execute("INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?)", (key, line.encode(), *tokens))
+        tokens = estimate_tokens(prompt_bytes(body)), room(body) or FIRST_GUESS_TOKENS
+        row = (key, prompt_sha, line.encode(), *tokens)
+        self._database.execute("INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?, ?)", row)
 
     def __len__(self) -> int:
         (number,) = self._database.execute("SELECT count(*) FROM lines").fetchone()
         return int(number)
 
-    def lines(self) -> Iterator[tuple[str, bytes, Usage]]:
-        """Give key, line and estimated tokens of every request, ordered by key."""
-        for key, line, prompt, reply in self._database.execute("SELECT * FROM lines ORDER BY key"):
-            yield key, line, Usage(prompt=prompt, completion=reply)
+    def lines(self) -> "Iterator[Line]":
+        """Give every request, ordered by prompt template and key."""
+        for key, sha, line, prompt, reply in self._database.execute("SELECT * FROM lines ORDER BY prompt_sha, key"):
+            yield Line(key, sha, line, Usage(prompt=prompt, completion=reply))
 
     def clear(self) -> None:
         """Forget the requests."""
@@ -97,12 +119,14 @@ class Cut:
     Attributes:
         path: Where it is.
         content_sha: SHA-256 of its content.
+        prompt_sha: SHA-256 of the prompt template of all its requests.
         n_requests: Its lines.
         usage: Tokens, as estimated.
     """
 
     path: Path
     content_sha: str
+    prompt_sha: str | None
     n_requests: int
     usage: Usage
 
@@ -111,6 +135,8 @@ def cut(
     spool: Spool, folder: Path, *, max_requests: int, max_bytes: int, wanted: Callable[[str], bool]
 ) -> Iterator[Cut]:
     """Cut requests into files; the same requests are cut the same way, in whatever order they came.
+
+    A file holds requests of one prompt template, so that the journal can name it: what the provider gets does not.
 
     Args:
         spool: The requests.
@@ -122,42 +148,40 @@ def cut(
     Yields:
         The files, with temporary names.
     """
-    lines = (line for line in spool.lines() if wanted(line[0]))
+    lines = (line for line in spool.lines() if wanted(line.key))
     waiting = next(lines, None)
     number = 0
     while waiting:
         path = folder / f"{number}.part"
         number += 1
-        digest, size, n_requests, usage = hashlib.sha256(), 0, 0, Usage()
+        digest, size, n_requests, usage, prompt_sha = hashlib.sha256(), 0, 0, Usage(), waiting.prompt_sha
         with path.open("wb") as file:
-            while waiting and n_requests < max_requests and (not size or size + len(waiting[1]) + 1 <= max_bytes):
-                line = waiting[1] + b"\n"
+            while (
+                waiting
+                and waiting.prompt_sha == prompt_sha
+                and n_requests < max_requests
+                and (not size or size + len(waiting.content) + 1 <= max_bytes)
+            ):
+                line = waiting.content + b"\n"
                 file.write(line)
                 digest.update(line)
                 size += len(line)
                 n_requests += 1
-                usage += waiting[2]
+                usage += waiting.usage
                 waiting = next(lines, None)
-        yield Cut(path, digest.hexdigest(), n_requests, usage)
+            # The journal, which is on disk at once, must not name requests that a power cut took away.
+            file.flush()
+            os.fsync(file.fileno())
+        yield Cut(path, digest.hexdigest(), prompt_sha, n_requests, usage)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is needed of a request when its answer is read: bytes of its messages, SHA-256 of its system message."""
-
-    prompt_bytes: int
-    prompt_sha: str | None
-
-
-def read_requests(path: Path) -> dict[str, Asked]:
-    """Read what a file of requests asks, by key; bodies are not kept."""
-    asked: dict[str, Asked] = {}
-    shas: dict[str | None, str | None] = {}
+def read_requests(path: Path) -> dict[str, int]:
+    """Read what a file of requests asks: bytes of the messages by key; bodies are not kept."""
+    asked: dict[str, int] = {}
     with path.open("rb") as file:
         for raw in file:
             line = json.loads(raw)
-            sha = prompt_sha(line["body"])
-            asked[line["custom_id"]] = Asked(prompt_bytes(line["body"]), shas.setdefault(sha, sha))
+            asked[line["custom_id"]] = prompt_bytes(line["body"])
     return asked
 
 
@@ -184,7 +208,8 @@ def read_answers(paths: Sequence[Path], secret: str | None) -> Iterator[Answer]:
         secret: Cut out of everything.
 
     Yields:
-        Every line. One that is no answer is logged; a last line that is cut short is left for the next reading.
+        Every line. One that is no answer is logged; a last line of a file that is cut short is left for the next
+        reading.
     """
     number = 0
     for path in paths:
@@ -193,7 +218,7 @@ def read_answers(paths: Sequence[Path], secret: str | None) -> Iterator[Answer]:
                 line = _decode(without_secret(raw, secret))
                 if line is None and not raw.endswith(b"\n"):
                     logger.warning("%s ends within a line.", path)
-                    return
+                    break
                 number += 1
                 if line is None:
                     logger.warning("Line %d of the answers in %s is no answer and is skipped.", number, path)

@@ -19,6 +19,7 @@ class LocalBatches(BatchRows):
     """A call in the mode ``batch_files``: reads the answers that are there, and writes files of what is missing."""
 
     way = "batch files"
+    answers_stay = True
 
     def __init__(self, model: "ChatEndpoint", store: ResponseStore, stage: str, stats: StageStats) -> None:
         super().__init__(model, store, stage, stats)

@@ -46,6 +46,7 @@ class RemoteBatches(BatchRows):
     """A call in the mode ``batch``."""
 
     way = "batch"
+    answers_stay = False
 
     def __init__(self, model: "ChatEndpoint", store: ResponseStore, stage: str, stats: StageStats) -> None:
         super().__init__(model, store, stage, stats)
@@ -53,10 +54,15 @@ class RemoteBatches(BatchRows):
         self._reserved: dict[str, float] = {}
         self._turned_away: list[tuple[Shard, str]] = []
         self._refused: str | None = None
+        self._late: dict[str, float] = {}
 
     def close(self) -> None:
         """Close the connections and delete the spool; batches on their way go on."""
         super().close()
+        # What is set aside for good would let nobody else buy, and a later run sets nothing aside for these batches.
+        while self._reserved:
+            _, reserved = self._reserved.popitem()
+            self._store.budget.settle(reserved, 0.0)
         if self._opened:
             self._opened.close()
 
@@ -96,8 +102,10 @@ class RemoteBatches(BatchRows):
                 if self._reserved:
                     logger.warning("%s The batches made so far are awaited first.", reserved.detail)
                 return reserved
+            # Under the name of the content until the shard has one, so that it is given back whatever happens.
+            self._reserved[cut_file.content_sha] = reserved
             shard = self._journalled(cut_file)
-            self._reserved[shard.sha] = reserved
+            self._reserved[shard.sha] = self._reserved.pop(cut_file.content_sha)
             file_id = self._api.upload(self._requests_of(shard.sha))
             shard = self._journal.update(replace(shard, file_id=file_id))
             batch_id = self._api.create(file_id, shard.sha)
@@ -116,6 +124,8 @@ class RemoteBatches(BatchRows):
             else:
                 self._journal.remove(shard)
                 self._requests_of(sha).unlink(missing_ok=True)
+                if shard.file_id:
+                    self._api.delete(shard.file_id)
 
     def _await(self) -> None:
         waiting = {shard.sha: shard for shard in self._journal.unfinished()}
@@ -125,7 +135,7 @@ class RemoteBatches(BatchRows):
             while waiting:
                 for shard in list(waiting.values()):
                     try:
-                        batch = self._look(shard)
+                        batch, ended = self._look(shard)
                     except BatchUnreachable as error:
                         if time.monotonic() - answered_at > _PATIENCE_SECONDS:
                             raise
@@ -134,7 +144,7 @@ class RemoteBatches(BatchRows):
                     answered_at = time.monotonic()
                     done = batch.request_counts
                     seen[shard.sha] = (done.completed + done.failed if done else 0, batch.status)
-                    if _has_ended(batch):
+                    if ended:
                         del waiting[shard.sha]
                 bar.n = sum(number for number, _ in seen.values())
                 states = Counter(state for _, state in seen.values())
@@ -142,18 +152,33 @@ class RemoteBatches(BatchRows):
                 if waiting:
                     time.sleep(self._model.options.batch_poll_seconds)
 
-    def _look(self, shard: Shard) -> "Batch":
-        """Look at a batch, and collect it if it has ended."""
+    def _look(self, shard: Shard) -> "tuple[Batch, bool]":
+        """Look at a batch, and collect it if it has ended; say so."""
         try:
             batch = self._api.look(shard.batch_id or "")
-            if _has_ended(batch):
+            ended = self._has_ended(batch)
+            if ended:
                 self._collect(shard, batch)
         except EndpointRefused as error:
             raise EndpointRefused(
                 f"{error} The journal of {self._store.path} expects batch {shard.batch_id} there. If it is gone for "
                 f"good: sqlite3 {self._store.path} \"delete from batches where batch_id = '{shard.batch_id}'\""
             ) from None
-        return batch
+        return batch, ended
+
+    def _has_ended(self, batch: "Batch") -> bool:
+        if batch.status not in _ENDED:
+            return False
+        if batch.request_counts and batch.request_counts.completed and not batch.output_file_id:
+            # To go on without would be to buy every one of them again.
+            now = time.monotonic()
+            if now - self._late.setdefault(batch.id, now) > _PATIENCE_SECONDS:
+                raise EndpointRefused(
+                    f"{self._url} says that batch {batch.id} is {batch.status}, and gives no answers."
+                )
+            logger.warning("Batch %s is %s, and its answers are not there yet.", batch.id, batch.status)
+            return False
+        return True
 
     def _collect(self, shard: Shard, batch: "Batch") -> None:
         if batch.status == "failed":
@@ -171,6 +196,7 @@ class RemoteBatches(BatchRows):
             self._give_back(shard)
         for path in paths:
             path.unlink()
+        self._api.delete(batch.input_file_id)
         if batch.status == "cancelled":
             self._refused = (
                 f"Batch {batch.id} was cancelled at {self._url}. What it had answered is in {self._store.path}; the "
@@ -188,6 +214,7 @@ class RemoteBatches(BatchRows):
         said = said.replace(self._api.secret, "***") if self._api.secret else said
         self._give_back(shard)
         shard = self._journal.update(replace(shard, state=State.FAILED))
+        self._api.delete(batch.input_file_id)
         if any(error.code == _FULL for error in errors):
             self._turned_away.append((shard, said))
         else:
@@ -221,16 +248,6 @@ class RemoteBatches(BatchRows):
                 self._url,
             )
             raise
-
-
-def _has_ended(batch: "Batch") -> bool:
-    if batch.status not in _ENDED:
-        return False
-    if batch.request_counts and batch.request_counts.completed and not batch.output_file_id:
-        # To go on without would be to buy every one of them again.
-        logger.warning("Batch %s is %s, and its answers are not there yet.", batch.id, batch.status)
-        return False
-    return True
 
 
 def _progress_bar(name: str, stage: str, shards: Iterable[Shard]) -> "tqdm[Any]":

@@ -12,14 +12,13 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from clarilm_kedro.chat.prompts import well_formed
+from clarilm_kedro.chat.secrets import keep_out_of_logs, secret_in, without_secret
 from clarilm_kedro.chat.types import Kind
 
 #: The api_key that the client library insists on where a server needs none.
 NO_KEY = "none"
 _CONNECT_SECONDS = 10.0
 _EXCERPT = 300
-# Shorter texts are placeholders, and cutting them out of replies would damage those.
-_SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,7 @@ class EndpointClient:
             timeout=httpx2.Timeout(None, connect=min(_CONNECT_SECONDS, timeout / 2)),
             http_client=transport,
         )
+        keep_out_of_logs(self._secret)
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,16 +166,6 @@ def read_refusal(status: int, body: bytes, headers: Mapping[str, str]) -> Attemp
     message, code = _error_of(body)
     detail = f"HTTP {status}: {(message or _excerpt(body) or 'no explanation').rstrip('.')}."
     return Attempt(_kind_of(status, code), detail, retry_after=_retry_after(headers))
-
-
-def secret_in(api_key: str | None) -> str | None:
-    """Give what must be cut out of everything that comes back: the key, unless it is only a placeholder."""
-    return api_key if api_key and len(api_key) >= _SHORTEST_SECRET else None
-
-
-def without_secret(body: bytes, secret: str | None) -> bytes:
-    """Cut a secret out of what came back."""
-    return body.replace(secret.encode(), b"***") if secret else body
 
 
 def is_loopback(base_url: str) -> bool:

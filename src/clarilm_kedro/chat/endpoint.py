@@ -47,10 +47,10 @@ class ChatEndpoint:
     Args:
         options: The endpoint and how to ask it.
         api_key: Its key; endpoints on this machine need none.
-        first_pause: Seconds before a second attempt; doubles with each further one.
+        first_pause: Seconds before a second attempt; see :func:`clarilm_kedro.chat.runner.pause`.
     """
 
-    def __init__(self, options: ChatEndpointOptions, api_key: str | None = None, *, first_pause: float = 0.5) -> None:
+    def __init__(self, options: ChatEndpointOptions, api_key: str | None = None, *, first_pause: float = 0.1) -> None:
         self.name = options.model
         self.options = options
         self.stats: dict[str, StageStats] = {}
@@ -238,8 +238,8 @@ class ChatEndpoint:
             at_a_time=AdaptiveLimit(options.concurrency),
             requests=TokenBucket(options.rpm),
             tokens=TokenBucket(options.tpm),
-            # The AIMD rule's two seconds at the default pause of half a second.
-            default_pause=4 * self.first_pause,
+            # Two seconds, as rate controllers take, at the usual first pause.
+            default_pause=20 * self.first_pause,
             longest_pause=options.longest_pause,
         )
 

@@ -32,8 +32,8 @@ class State(StrEnum):
 
 
 _OPEN = f"state IN ('{State.WRITTEN}', '{State.CREATED}')"
-_COLUMNS = "shard_sha, endpoint, model, stage, file_id, batch_id, state, n_requests, lines_read"
-_ENTER = f"INSERT INTO batches ({_COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "shard_sha, endpoint, model, stage, file_id, batch_id, state, n_requests, lines_read, prompt_sha"
+_ENTER = f"INSERT INTO batches ({_COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SET = "UPDATE batches SET file_id = ?, batch_id = ?, state = ?, lines_read = ? WHERE shard_sha = ?"
 _FAIL = """
 INSERT INTO batch_failures (endpoint, key, model, stage, attempts, kind, detail) VALUES (?, ?, ?, ?, 1, ?, ?)
@@ -60,6 +60,7 @@ class Shard:
         batch_id: The provider's name for the batch.
         state: How far it is.
         lines_read: Lines of the answers that are in the store.
+        prompt_sha: SHA-256 of the prompt template that its requests come from.
     """
 
     sha: str
@@ -71,6 +72,12 @@ class Shard:
     batch_id: str | None = None
     state: State = State.WRITTEN
     lines_read: int = 0
+    prompt_sha: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether answers may still come."""
+        return self.state in (State.WRITTEN, State.CREATED)
 
 
 class BatchJournal:
@@ -101,7 +108,7 @@ class BatchJournal:
 
     def enter(self, shard: Shard) -> None:
         """Enter a shard; it is on disk when this returns."""
-        known = (shard.file_id, shard.batch_id, shard.state, shard.n_requests, shard.lines_read)
+        known = (shard.file_id, shard.batch_id, shard.state, shard.n_requests, shard.lines_read, shard.prompt_sha)
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
         values = (shard.sha, shard.endpoint, shard.model, shard.stage, *known, created)
         self._store.enter([], [(_ENTER, values)]).result()
@@ -146,7 +153,7 @@ class BatchJournal:
 
 
 def _shard(row: Sequence[object]) -> Shard:
-    sha, endpoint, model, stage, file_id, batch_id, state, n_requests, lines_read = row
+    sha, endpoint, model, stage, file_id, batch_id, state, n_requests, lines_read, prompt_sha = row
     return Shard(
         sha=str(sha),
         endpoint=str(endpoint),
@@ -157,4 +164,5 @@ def _shard(row: Sequence[object]) -> Shard:
         batch_id=None if batch_id is None else str(batch_id),
         state=State(str(state)),
         lines_read=int(str(lines_read)),
+        prompt_sha=None if prompt_sha is None else str(prompt_sha),
     )

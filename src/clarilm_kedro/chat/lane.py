@@ -12,6 +12,8 @@ from clarilm_kedro.chat.types import Kind
 FAILURES_IN_A_ROW = 5
 REST_SECONDS = 30.0
 
+# 429s in a row after which one without Retry-After pauses the endpoint for the whole default pause.
+_REFUSALS_FOR_A_WHOLE_PAUSE = 10
 _FAILURES = frozenset({Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER, Kind.NOT_JSON})
 
 
@@ -25,7 +27,8 @@ class Lane:
         at_a_time: Requests at a time.
         requests: Requests per minute.
         tokens: Tokens per minute, as estimated before a request and corrected after it.
-        default_pause: Seconds that a 429 without Retry-After pauses it.
+        default_pause: Seconds that a 429 without Retry-After pauses it where nothing gets through; where it is one of a
+            few, it pauses for their share of that.
         longest_pause: Seconds that a Retry-After may pause it at most.
         in_flight: Requests on their way.
     """
@@ -41,6 +44,7 @@ class Lane:
     _blocked_until: float = -math.inf
     _resting_until: float = -math.inf
     _failures: int = 0
+    _refusals: int = 0
 
     def free_at(self, now: float) -> float:
         """Say when a request may be sent: now, later, or (infinity) when another one has come back."""
@@ -79,17 +83,27 @@ class Lane:
         self.in_flight -= 1
         self.tokens.take(tokens, now)
         if attempt.kind is Kind.RATE_LIMIT:
-            wanted = self.default_pause if attempt.retry_after is None else attempt.retry_after
-            self._blocked_until = max(self._blocked_until, now + min(wanted, self.longest_pause))
+            self._refusals += 1
             self.at_a_time.throttled(sent_at, now)
+            wanted = self._pause() if attempt.retry_after is None else attempt.retry_after
+            self._blocked_until = max(self._blocked_until, now + min(wanted, self.longest_pause))
         elif attempt.kind in _FAILURES:
             self._failures += 1
             # Not counted anew after a rest: the first failure then is the sixth in a row.
             if self._failures >= FAILURES_IN_A_ROW:
                 self._resting_until = now + REST_SECONDS
         else:
-            self._failures = 0
+            self._failures = self._refusals = 0
             self.at_a_time.succeeded()
+
+    def _pause(self) -> float:
+        """Seconds that a 429 without Retry-After pauses the endpoint.
+
+        In proportion to the share of 429s, as the requests at a time are; a few in a row count too, as a share rises
+        slowly where one request is asked at a time.
+        """
+        in_a_row = (self._refusals - 1) / _REFUSALS_FOR_A_WHOLE_PAUSE
+        return self.default_pause * min(1.0, max(self.at_a_time.refused, in_a_row))
 
 
 def choose(lanes: Sequence[Lane], now: float, tried: str = "") -> tuple[Lane | None, float]:

@@ -6,7 +6,9 @@ from pathlib import Path
 from clarilm_kedro.chat.errors import StoreUnusable
 
 #: Number of the tables' layout, in the file's ``user_version``.
-LAYOUT = 2
+LAYOUT = 3
+#: The oldest layout that can be read without being brought up to date.
+OLDEST_READ = 2
 _RESPONSES = """
 CREATE TABLE IF NOT EXISTS responses (
     key TEXT PRIMARY KEY,
@@ -50,7 +52,8 @@ CREATE TABLE IF NOT EXISTS batches (
     state TEXT NOT NULL,
     n_requests INTEGER NOT NULL,
     lines_read INTEGER NOT NULL DEFAULT 0,
-    created TEXT NOT NULL
+    created TEXT NOT NULL,
+    prompt_sha TEXT
 ) WITHOUT ROWID
 """
 _BATCH_FAILURES = """
@@ -66,7 +69,10 @@ CREATE TABLE IF NOT EXISTS batch_failures (
 ) WITHOUT ROWID
 """
 _ATTEMPTS_OF_A_KEY = "CREATE INDEX IF NOT EXISTS attempts_of_a_key ON attempts (key)"
-_FROM_1 = "ALTER TABLE responses ADD COLUMN system_fingerprint TEXT"
+# Columns that came after their table, by its name.
+_ADDED = {"responses": "system_fingerprint TEXT", "batches": "prompt_sha TEXT"}
+# Before layout 3 it was the hash of the system message, which names no template.
+_TO_3 = "UPDATE responses SET prompt_sha = NULL WHERE prompt_sha IS NOT NULL"
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -92,10 +98,13 @@ def connect(path: Path) -> sqlite3.Connection:
         )
     if version < LAYOUT:
         connection.execute("BEGIN IMMEDIATE")
-        if version == 1:
-            connection.execute(_FROM_1)
         for statement in (_RESPONSES, _ATTEMPTS, _ATTEMPTS_OF_A_KEY, _BATCHES, _BATCH_FAILURES):
             connection.execute(statement)
+        for table, column in _ADDED.items():
+            there = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
+            if column.split()[0] not in there:
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+        connection.execute(_TO_3)
         connection.execute(f"PRAGMA user_version = {LAYOUT}")
         connection.execute("COMMIT")
     return connection

@@ -14,7 +14,7 @@ class StoredResponse:
         model: Model asked for.
         served_model: Model named in the reply.
         stage: Stage that asked first.
-        prompt_sha: SHA-256 of the system message, the fixed part of a prompt; ``None`` without one.
+        prompt_sha: SHA-256 of the prompt template; ``None`` where the messages come from none.
         body: Raw bytes of the reply (compressed with zlib in the file).
         prompt_tokens: As counted by the server.
         completion_tokens: Likewise.

@@ -72,6 +72,11 @@ class AdaptiveLimit:
         """Requests allowed at a time, at least one."""
         return max(1, int(self._current))
 
+    @property
+    def refused(self) -> float:
+        """Running share of 429s, 0 to 1."""
+        return self._refused
+
     def succeeded(self) -> None:
         """Count a success."""
         self._refused -= _WEIGHT * self._refused

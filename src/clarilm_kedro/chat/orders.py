@@ -1,6 +1,5 @@
 """A reply to buy, and what became of it."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +13,19 @@ from clarilm_kedro.chat.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A reply to buy: its key, the body to send, and the stage that asks."""
+    """A reply to buy.
+
+    Attributes:
+        key: The request's.
+        body: The JSON body to send.
+        stage: Stage that asks.
+        prompt_sha: SHA-256 of the prompt template; ``None`` where the messages come from none.
+    """
 
     key: str
     body: Mapping[str, Any]
     stage: str
+    prompt_sha: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Delivery:
 
 
 def stored_response(
-    key: str, model: str, stage: str, prompt: str | None, attempt: Attempt, usage: Usage
+    key: str, model: str, stage: str, prompt_sha: str | None, attempt: Attempt, usage: Usage
 ) -> StoredResponse:
     """Make the row of the response store for a reply.
 
@@ -62,7 +69,7 @@ def stored_response(
         key: The request's.
         model: Model asked for.
         stage: Stage that asks.
-        prompt: SHA-256 of the system message.
+        prompt_sha: SHA-256 of the prompt template.
         attempt: The reply.
         usage: Its tokens.
 
@@ -76,7 +83,7 @@ def stored_response(
         model=model,
         served_model=text_or_none(completion.get("model")),
         stage=stage,
-        prompt_sha=prompt,
+        prompt_sha=prompt_sha,
         body=attempt.body,
         prompt_tokens=usage.prompt if counted else None,
         completion_tokens=usage.completion if counted else None,
@@ -89,7 +96,7 @@ def prompt_bytes(body: Mapping[str, Any]) -> int:
     return sum(len(message["content"].encode()) for message in body["messages"])
 
 
-def prompt_sha(body: Mapping[str, Any]) -> str | None:
-    """Name the fixed part of a body's prompt: SHA-256 of its system message; ``None`` without one."""
-    system = "".join(message["content"] for message in body["messages"] if message["role"] == "system")
-    return hashlib.sha256(system.encode()).hexdigest() if system else None
+def room(body: Mapping[str, Any]) -> int | None:
+    """Give the tokens that a reply may have, under either of the names that OpenAI gives the parameter."""
+    tokens: int | None = body.get("max_tokens") or body.get("max_completion_tokens")
+    return tokens

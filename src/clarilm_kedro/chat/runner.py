@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ from clarilm_kedro.chat.client import Attempt
 from clarilm_kedro.chat.errors import StoreUnusable
 from clarilm_kedro.chat.lane import Lane, choose
 from clarilm_kedro.chat.ledger import LedgerEntry, LedgerOutcome, StoredResponse
-from clarilm_kedro.chat.orders import Delivery, Order, prompt_bytes, prompt_sha, stored_response
+from clarilm_kedro.chat.orders import Delivery, Order, prompt_bytes, room, stored_response
 from clarilm_kedro.chat.outcomes import ACTIONS, Action
 from clarilm_kedro.chat.prices import Price
 from clarilm_kedro.chat.store import ResponseStore
@@ -35,6 +35,7 @@ from clarilm_kedro.chat.usage import BYTES_PER_TOKEN, FIRST_GUESS_TOKENS, Usage,
 logger = logging.getLogger(__name__)
 
 _LONGEST_BACKOFF = 30.0
+_GROWTH = 4
 _DRAIN_SECONDS = 60.0
 # Requests turned away by a rate limit are not the row's fault, but a limit that never lifts must end somewhere.
 _MOST_THROTTLED = 50
@@ -74,7 +75,7 @@ class RunnerOptions:
 
     Attributes:
         max_attempts: Requests per order; those that a rate limit turned away do not count.
-        first_pause: Seconds before the second attempt; doubles with each further one.
+        first_pause: Seconds before the second attempt; see :func:`pause`.
         longest_pause: Seconds that a server may ask for at most.
         price: What tokens cost, for the ledger and the budget.
         budget_usd: US dollars that all models of the store may spend until it is closed.
@@ -351,16 +352,16 @@ class Runner:
         return estimate_tokens(job.bytes, self._bytes_per_token) + self._usual_reply(job)
 
     def _usual_reply(self, job: _Job) -> int:
-        room = _room(job.order.body)
-        usual = self._reply_tokens or float(room or FIRST_GUESS_TOKENS)
-        return round(min(usual, room) if room else usual)
+        most = room(job.order.body)
+        usual = self._reply_tokens or float(most or FIRST_GUESS_TOKENS)
+        return round(min(usual, most) if most else usual)
 
     def _most(self, job: _Job) -> float:
         """US dollars that a request can cost: a token has a byte at least, and a reply fills its room at most."""
         if self._options.price is None:
             return 0.0
         body = job.order.body
-        return self._money(Usage(len(orjson.dumps(body)), completion=_room(body) or self._usual_reply(job)))
+        return self._money(Usage(len(orjson.dumps(body)), completion=room(body) or self._usual_reply(job)))
 
     def _learn(self, job: _Job, usage: Usage) -> None:
         if usage.estimated:
@@ -383,18 +384,12 @@ def pause(retry_after: float, number: int, first_pause: float) -> float:
         first_pause: Seconds after the first attempt.
 
     Returns:
-        Seconds: doubled per attempt up to 30, less up to a quarter at random so that requests which failed together do
-        not come back together; never less than the server asked for.
+        Seconds: four times as long after each attempt, up to 30, less up to a quarter at random so that requests which
+        failed together do not come back together; never less than the server asked for.
     """
-    backoff = min(_LONGEST_BACKOFF, first_pause * 2 ** (number - 1)) * (1 - 0.25 * random.random())
+    backoff = min(_LONGEST_BACKOFF, first_pause * _GROWTH ** (number - 1)) * (1 - 0.25 * random.random())
     return max(backoff, retry_after)
 
 
-def _room(body: Mapping[str, Any]) -> int | None:
-    """Tokens that a reply may have, under either of the names that OpenAI gives the parameter."""
-    room: int | None = body.get("max_tokens") or body.get("max_completion_tokens")
-    return room
-
-
 def _response(order: Order, attempt: Attempt, usage: Usage) -> StoredResponse:
-    return stored_response(order.key, order.body["model"], order.stage, prompt_sha(order.body), attempt, usage)
+    return stored_response(order.key, order.body["model"], order.stage, order.prompt_sha, attempt, usage)

@@ -12,7 +12,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from clarilm_kedro.chat.errors import StoreUnusable
-from clarilm_kedro.chat.layout import LAYOUT
+from clarilm_kedro.chat.layout import LAYOUT, OLDEST_READ
 
 _STATISTICS = """
 SELECT stage, model, kind, count(*) AS requests, coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
@@ -21,6 +21,12 @@ SELECT stage, model, kind, count(*) AS requests, coalesce(sum(prompt_tokens), 0)
 FROM attempts GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 _SIZES = "SELECT count(*) AS replies, coalesce(sum(length(body)), 0) AS bytes FROM responses"
+# Before layout 3 the column held something else.
+_PROMPT_SHA = "CASE WHEN (SELECT user_version FROM pragma_user_version) >= 3 THEN prompt_sha END AS prompt_sha"
+_PROMPTS = f"""
+SELECT stage, model, {_PROMPT_SHA}, count(*) AS replies, min(created) AS first, max(created) AS last
+FROM responses GROUP BY 1, 2, 3 ORDER BY 1, 2, first, 3
+"""
 #: Replies whose attempt ended, although an earlier one for the same key was lost on its way.
 _TWICE = """
 SELECT count(*) FROM attempts AS lost
@@ -38,7 +44,7 @@ DELETE FROM responses WHERE (:model IS NULL OR model = :model) AND (:before IS N
 
 @contextmanager
 def read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a store for reading, also while a run uses it.
+    """Open a store for reading, also while a run uses it; leaves no file behind.
 
     Args:
         path: The SQLite file.
@@ -51,14 +57,18 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if not path.is_file():
         raise StoreUnusable(f"There is no response store {path} yet: a run with chat requests makes it.")
+    # A reader of a WAL file makes the two files beside it, and leaves them there as it may not write. Where they are
+    # not there, no run is using the store, and it can be read as a file that nobody changes.
+    used = path.with_name(f"{path.name}-wal").exists()
+    mode = "mode=ro" if used else "mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
             (layout,) = connection.execute("PRAGMA user_version").fetchone()
-            if layout != LAYOUT:
+            if not OLDEST_READ <= layout <= LAYOUT:
                 raise StoreUnusable(
-                    f"The response store {path} has layout {layout}, and this project reads layout {LAYOUT}: the next "
-                    "run with chat requests brings it up to date."
+                    f"The response store {path} has layout {layout}, and this project reads layouts {OLDEST_READ} to "
+                    f"{LAYOUT}: the next run with chat requests brings an older one up to date."
                 )
             yield connection
     except sqlite3.Error as error:
@@ -85,6 +95,23 @@ def store_statistics(path: Path) -> tuple[list[dict[str, Any]], dict[str, int]]:
     return rows, totals
 
 
+def stored_prompts(path: Path) -> list[dict[str, Any]]:
+    """Say which prompt templates the replies of a store answer.
+
+    Args:
+        path: The SQLite file.
+
+    Returns:
+        One row per stage, model and template, the oldest first within a stage and model: stage, model, prompt_sha (null
+        where the messages came from no template), replies, first, last.
+
+    Raises:
+        StoreUnusable: There is no store, or it cannot be read.
+    """
+    with read_only(path) as connection:
+        return [dict(row) for row in connection.execute(_PROMPTS)]
+
+
 def mean_reply_tokens(connection: sqlite3.Connection, model: str, stage: str | None) -> float | None:
     """Give the mean tokens of a model's replies, in one stage or in all; None where there are none."""
     (mean,) = connection.execute(_MEANS, {"model": model, "stage": stage}).fetchone()
@@ -92,7 +119,7 @@ def mean_reply_tokens(connection: sqlite3.Connection, model: str, stage: str | N
 
 
 def export_replies(path: Path, target: IO[str], *, stage: str | None = None, model: str | None = None) -> int:
-    """Write replies as JSON lines: key, stage, model, served_model, created and the body as received.
+    """Write replies as JSON lines: key, stage, model, served_model, prompt_sha, created and the body as received.
 
     Args:
         path: The SQLite file.
@@ -107,7 +134,7 @@ def export_replies(path: Path, target: IO[str], *, stage: str | None = None, mod
         StoreUnusable: There is no store, or it cannot be read.
     """
     query = (
-        "SELECT key, stage, model, served_model, created, body FROM responses "
+        f"SELECT key, stage, model, served_model, {_PROMPT_SHA}, created, body FROM responses "
         "WHERE (:stage IS NULL OR stage = :stage) AND (:model IS NULL OR model = :model) ORDER BY key"
     )
     lines = 0

@@ -220,7 +220,7 @@ class Window(Rows):
         if self._runner is None:
             self._runner = self._model.runner(self._store)
         self._waiting[row.key] = [row]
-        self._runner.submit(Order(row.key, row.body, self._stage))
+        self._runner.submit(Order(row.key, row.body, self._stage, row.request.prompt_sha))
 
     def _receive(self, delivery: Delivery) -> list[Row]:
         first, *others = self._waiting.pop(delivery.key)

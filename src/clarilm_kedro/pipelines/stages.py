@@ -37,7 +37,13 @@ def ask_each(
     """
     template = PromptTemplate.from_text(stage, prompt)
     requests = [
-        ChatRequest(row_id, template.render(**values), _shape(stage, reply, row_id), sample_index(row_id))
+        ChatRequest(
+            row_id,
+            template.render(**values),
+            _shape(stage, reply, row_id),
+            sample_index(row_id),
+            prompt_sha=prompt_hash(prompt),
+        )
         for row_id, values in sorted(data.items())
     ]
     return ask(requests, chat_model, stage=stage)
