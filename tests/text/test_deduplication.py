@@ -2,7 +2,7 @@ import random
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clarilm_kedro.text.deduplication import clusters, find_duplicates
@@ -34,31 +34,13 @@ def test_the_first_texts_are_kept_whatever_they_are_like() -> None:
 
 
 def test_a_chain_of_similar_texts_is_not_merged_into_one() -> None:
-    words = [
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "mountain",
-        "river",
-        "ocean",
-        "forest",
-    ]
+    words = [letter * 3 for letter in "abcdefghijklmnopqr"]
     chain = [" ".join(words[start : start + 8]) for start in range(10)]
     assert len(kept(chain)) >= 3
     assert len(set(clusters(chain, pairs_within(chain, RULE)))) == 1
 
 
+@settings(max_examples=40)
 @given(texts=question_lists, order=st.randoms(use_true_random=False))
 def test_what_is_kept_does_not_depend_on_the_order_and_is_kept_again(texts: list[str], order: random.Random) -> None:
     once = kept(texts)
@@ -67,6 +49,7 @@ def test_what_is_kept_does_not_depend_on_the_order_and_is_kept_again(texts: list
     assert not pairs_within(once, RULE).shape[0]
 
 
+@settings(max_examples=40)
 @given(texts=question_lists)
 def test_each_dropped_text_is_like_one_that_is_kept(texts: list[str]) -> None:
     found = find_duplicates(texts, RULE)
@@ -77,6 +60,7 @@ def test_each_dropped_text_is_like_one_that_is_kept(texts: list[str]) -> None:
         assert each.score >= RULE.jaccard
 
 
+@settings(max_examples=40)
 @given(texts=question_lists, order=st.randoms(use_true_random=False))
 def test_clusters_have_names_of_their_texts(texts: list[str], order: random.Random) -> None:
     def named(given_texts: list[str]) -> set[tuple[str, str]]:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clarilm_kedro.logs.question_sets import read_clamber, read_questions
@@ -85,6 +85,7 @@ def test_a_band_above_the_threshold_is_refused() -> None:
 
 
 @pytest.mark.parametrize("rule", [LEXICAL_RULE, BANDED_RULE, EVERY_RULE], ids=["lexical", "banded", "every"])
+@settings(max_examples=40)
 @given(texts=question_lists)
 def test_the_pairs_are_those_of_brute_force(rule: NearDuplicateRule, texts: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patched:
@@ -98,6 +99,7 @@ def test_the_pairs_are_those_of_brute_force(rule: NearDuplicateRule, texts: list
     assert not missed or rule is BANDED_RULE
 
 
+@settings(max_examples=40)
 @given(texts=question_lists, order=st.randoms(use_true_random=False), cut=st.integers(0, 14))
 def test_the_order_of_the_rows_and_other_rows_change_nothing(texts: list[str], order: random.Random, cut: int) -> None:
     def said(pairs: pd.DataFrame, left: list[str], right: list[str]) -> set[tuple[frozenset[str], str, float]]:

@@ -48,9 +48,9 @@ def propose_pairs(
     found = [np.empty(0, dtype=np.int64)]
     for band in tqdm(range(bands), desc="similar texts", unit="band", delay=5, leave=False):
         keys = _keys(signed[:, band * length : (band + 1) * length])
-        for one, other in _meeting(keys, left, left if right is None else right):
-            fit = one < other if right is None else one != other
-            one, other = one[fit], other[fit]
+        for lefts, rights in _meeting(keys, left, left if right is None else right):
+            fit = lefts < rights if right is None else lefts != rights
+            one, other = lefts[fit], rights[fit]
             alike = (signed[one] == signed[other]).mean(axis=1) >= enough
             found.append(one[alike] * len(texts) + other[alike])
     return np.stack(np.divmod(np.unique(np.concatenate(found)), max(len(texts), 1)), axis=1)
@@ -69,9 +69,8 @@ def _keys(band: "np.ndarray") -> "np.ndarray":
     import numpy as np
 
     rows = np.ascontiguousarray(band)
-    return np.unique(rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel(), return_inverse=True)[
-        1
-    ]
+    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    return np.unique(whole, return_inverse=True)[1]
 
 
 def _meeting(

@@ -7,8 +7,8 @@ Two texts are near-duplicates under a rule where
 3. that similarity is at least ``band_from`` and the cosine of their sentence embeddings at least ``cosine``.
 
 MinHash signatures propose pairs, and each is verified by its exact similarity: no reported pair is false, and whether a
-pair is reported depends on its two texts alone, not on the order of the rows and not on other rows. Only texts that have
-a pair in the band are embedded.
+pair is reported depends on its two texts alone, not on the order of the rows and not on other rows. Only texts that
+have a pair in the band are embedded.
 """
 
 from collections.abc import Sequence
