@@ -45,14 +45,13 @@ def find_duplicates(texts: Sequence[str], rule: NearDuplicateRule, n_kept: int =
     Returns:
         The texts to drop, ordered by position.
     """
-    similar = _neighbours(pairs_within(texts, rule))
+    similar = neighbours(pairs_within(texts, rule))
     kept = set(range(n_kept))
     dropped = {}
     for at in sorted(range(n_kept, len(texts)), key=lambda each: (_identity(texts[each]), texts[each])):
-        of = [(-score, _identity(texts[other]), other, method) for other, method, score in similar[at] if other in kept]
-        if of:
-            score, _, other, method = min(of)
-            dropped[at] = Duplicate(at, other, method, -score)
+        near = [pair for pair in similar.get(at, ()) if pair[0] in kept]
+        if near:
+            dropped[at] = Duplicate(at, *min(near, key=lambda pair: (-pair[2], _identity(texts[pair[0]]), pair[0])))
         else:
             kept.add(at)
     return [dropped[at] for at in sorted(dropped)]
@@ -82,13 +81,14 @@ def clusters(texts: Sequence[str], pairs: "pd.DataFrame") -> list[str]:
     return [names[label] for label in labels]
 
 
-def _identity(text: str) -> str:
-    return stable_id("cluster", normalise_question(text))
-
-
-def _neighbours(pairs: "pd.DataFrame") -> dict[int, list[tuple[int, str, float]]]:
+def neighbours(pairs: "pd.DataFrame") -> dict[int, list[tuple[int, str, float]]]:
+    """Give each position the positions that it makes a pair with, and the pairs' method and score."""
     found: dict[int, list[tuple[int, str, float]]] = defaultdict(list)
     for left, right, method, score in pairs[["left", "right", "method", "score"]].itertuples(index=False):
         found[left].append((right, method, score))
         found[right].append((left, method, score))
     return found
+
+
+def _identity(text: str) -> str:
+    return stable_id("cluster", normalise_question(text))
