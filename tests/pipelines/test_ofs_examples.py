@@ -4,9 +4,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
 
 from clarilm_kedro.logs.reading import read_records
 from clarilm_kedro.logs.records import Records
+from clarilm_kedro.pipelines.ofs import create_pipeline
 from clarilm_kedro.pipelines.ofs.dropping import LEAK, NEAR
 from clarilm_kedro.pipelines.ofs.examples import clean_in3_train, collect_examples
 from clarilm_kedro.pipelines.ofs.leakage import collect_benchmark_questions
@@ -80,6 +83,27 @@ def test_the_papers_mix_lets_clamber_in_and_says_so() -> None:
     assert found - collected()[0] == {"Who won the cup?", "who won the cup", "Who lost?"}
     assert leaks[("who won the cup", "clamber")] == "allowed"
     assert leaks[("how do i change the oil of my car", "our_test")] == "dropped"
+
+
+def test_a_slice_of_the_pipeline_cleans_in3_before_it_is_shown() -> None:
+    wanted = ("collect_benchmark_questions", "clean_in3_train", "collect_examples")
+    given = {
+        "in3_test": in3("plan my trip"),
+        "clamber": clamber("Who won the cup?"),
+        "in3_train": in3("Plan my trip.", "Fix my bike."),
+        "ambigqa": recorded({"question": "who won the cup"}),
+        "natural_questions": NO_RECORDS,
+        "popqa": NO_RECORDS,
+        "seed_questions": seeds(judged("Where is my hotel?")),
+        "params:ofs.leakage": LEAKAGE,
+        "params:ofs.deduplication": LEXICAL,
+        "params:ofs.synthesis": SynthesisOptions(),
+    }
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in given.items()})
+    found = SequentialRunner().run(create_pipeline().only_nodes(*wanted), catalog)
+    assert set(found["in_context_examples"].load()["question"]) == {"Fix my bike.", "Where is my hotel?"}
+    assert list(found["in3_train_dropped"].load()["other_id"]) == ["in3-0"]
+    assert list(found["example_leaks"].load()["test_id"]) == ["clamber-0"]
 
 
 def real(folder: Path, path: str, form: str = "auto") -> Records:

@@ -113,7 +113,7 @@ def test_first_questions_and_dropped_ones_are_all_sessions(texts: list[str], lim
 def accepted(rows: list[dict[str, Any]], *failures: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     frame = table(rows, JUDGEMENTS)
     asked = [*rows, *(judged(text) for text in failures)]
-    options = SEEDS.model_copy(update={"max_failed_share": 0.5})
+    options = SEEDS.model_copy(update={"max_failed_share": 1})
     return accept_seed_questions(
         table(asked, FIRST_QUESTIONS), frame, failed(*map(question_identity, failures)), options, SPLIT, CLUSTERS
     )
@@ -140,6 +140,16 @@ def test_judged_questions_are_kept_or_dropped_with_their_reason() -> None:
         "And then?": NOT_KEPT,
         "Never answered?": CALL_FAILED,
     }
+
+
+@settings(max_examples=25)
+@given(texts=st.lists(question_texts, max_size=10, unique=True), verdicts=st.lists(st.booleans(), min_size=10))
+def test_judged_questions_are_all_kept_or_dropped(texts: list[str], verdicts: list[bool]) -> None:
+    rows = [judged(text, keep=keep) for text, keep in zip(texts, verdicts, strict=False)]
+    found, dropped = accepted(rows, "Never answered?")
+    assert len(found) + len(dropped) == len(rows) + 1
+    assert with_ids(found).isdisjoint(dropped["question_id"])
+    assert with_ids(found) == {row["question_id"] for row in rows if row["keep"]}
 
 
 def test_too_many_failed_judgements_stop_the_run() -> None:

@@ -10,8 +10,9 @@ from clarilm_kedro.text.minhash import choose_bands, signatures
 if TYPE_CHECKING:
     import numpy as np
 
-#: Standard errors by which an estimate may fall short of the lowest similarity wanted before a pair is given up.
-MARGIN = 4
+#: Standard errors by which an estimate may fall short of the lowest similarity wanted before a pair is given up. Four
+#: would do for ideal permutations; those of short texts stray more.
+MARGIN = 6
 #: Pairs looked at at a time, and texts signed at a time.
 BLOCK = 500_000
 BATCH = 2_000

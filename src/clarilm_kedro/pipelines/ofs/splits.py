@@ -89,8 +89,8 @@ def assemble_questions(
 
     A question of Q^G takes the split of the questions it is in a cluster with: those of Q^L, whose split was drawn
     before the synthesis, and the examples and IN3's training rows, which are for training. One that would join two
-    splits is dropped. The clusters that are left are drawn, in proportion to the size of Q^G; a held-out size may be
-    missed by less than the largest cluster.
+    splits is dropped. The clusters that are left are drawn, in proportion to the size of Q^G. A held-out size may be
+    missed by less than the largest cluster, and is exceeded where more questions are bound to a split than it wants.
 
     Args:
         seed_questions: Q^L with its split.
