@@ -66,6 +66,20 @@ def test_no_test_question_is_trained_on(finished: Path) -> None:
         assert tested.isdisjoint(normalise_question(text) for text in read(finished, name)["question"]), name
 
 
+def test_every_question_is_kept_or_stands_among_the_dropped(finished: Path) -> None:
+    dropped = read(finished, "dropped_questions")
+    steps = {
+        "accept_seed_questions": ("first_questions", "seed_questions"),
+        "accept_synthetic_questions": ("written_questions", "synthetic_questions"),
+    }
+    for stage, (before, after) in steps.items():
+        assert len(read(finished, before)) == len(read(finished, after)) + (dropped["stage"] == stage).sum(), stage
+    tied = (dropped["stage"] == "assemble_questions").sum()
+    made = len(read(finished, "seed_questions")) + len(read(finished, "synthetic_questions"))
+    assert len(read(finished, "questions")) == made - tied
+    assert not read(finished, "leakage_summary")["action"].eq("remains").any()
+
+
 def test_trainings_are_nested_runs_with_curves(finished: Path) -> None:
     found = runs(finished)
     parents = [each for each in found if "mlflow.parentRunId" not in each.data.tags]

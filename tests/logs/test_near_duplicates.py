@@ -9,13 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clarilm_kedro.logs import near_duplicates
-from clarilm_kedro.logs.near_duplicates import (
-    FOUND,
-    NearDuplicateOptions,
-    choose_bands,
-    group_near_duplicates,
-    sign_batch,
-)
+from clarilm_kedro.logs.near_duplicates import FOUND, NearDuplicateOptions, group_near_duplicates, sign_batch
+from clarilm_kedro.text.minhash import choose_bands
 from clarilm_kedro.text.normalise import normalise_question
 
 
@@ -93,20 +88,6 @@ def random_question(chance: random.Random, words: int = 30) -> str:
     return " ".join("".join(chance.choices(string.ascii_lowercase, k=chance.randint(2, 9))) for _ in range(words))
 
 
-def test_the_estimate_is_near_the_true_similarity() -> None:
-    chance = random.Random(7)
-    firsts = [random_question(chance) for _ in range(120)]
-    others = [changed(chance, text, number % 12) for number, text in enumerate(firsts)]
-    batch = {"session_id": [str(number) for number in range(240)], "first_question": firsts + others}
-    _, _, signatures = sign_batch(batch, 256)
-    assert (signatures.shape, signatures.dtype) == ((240, 256), np.uint32)
-    estimates = (signatures[:120] == signatures[120:]).mean(axis=1)
-    errors = estimates - [similarity(one, other) for one, other in zip(firsts, others, strict=True)]
-    # The standard error of one estimate is at most sqrt(0.25 / 256) = 0.03; of the mean of 120, 0.003.
-    assert abs(errors.mean()) < 0.012
-    assert np.abs(errors).max() < 0.14
-
-
 def test_the_threshold_is_respected_and_what_lies_well_above_it_is_found() -> None:
     chance = random.Random(11)
     firsts = [random_question(chance) for _ in range(300)]
@@ -126,11 +107,7 @@ def test_the_threshold_is_respected_and_what_lies_well_above_it_is_found() -> No
 
 @pytest.mark.parametrize("threshold", [0.001, 0.3, 0.5, 0.8, 0.99, 1.0])
 @pytest.mark.parametrize("permutations", [16, 64, 256])
-def test_bands_find_a_pair_at_the_threshold(threshold: float, permutations: int) -> None:
-    bands, length = choose_bands(threshold, permutations)
-    assert bands * length <= permutations
-    if length > 1:
-        assert 1 - (1 - threshold**length) ** bands >= FOUND
+def test_equal_questions_are_one_group_whatever_the_bands(threshold: float, permutations: int) -> None:
     assert pairs(grouped({"a": LONG, "b": LONG}, threshold=threshold, permutations=permutations)) == [("b", "a")]
 
 
@@ -173,7 +150,7 @@ def test_thousands_of_questions_from_one_template_are_each_compared_with_few(loo
     chance = random.Random(3)
     template = "As a prompt generator for a generative AI called Midjourney you will create image prompts to visualize"
     found = grouped({f"{number:04}": f"{template} {random_question(chance, 3)}" for number in range(5000)})
-    bands, _ = choose_bands(0.8, 64)
+    bands, _ = choose_bands(0.8, 64, FOUND)
     assert max(looked_at) <= 50 * bands
     assert sum(looked_at) > 50_000  # there is a crowd to compare with
     assert 0 < len(found) < 5000

@@ -15,12 +15,9 @@ import pandas as pd
 from pydantic import Field
 
 from clarilm_kedro.options import Options
+from clarilm_kedro.text.minhash import choose_bands, signatures
 from clarilm_kedro.text.normalise import normalise_question
 
-#: Characters per shingle; the field's usual choice for short texts.
-SHINGLE = 5
-#: datasketch's permutations; a signature means something under its own scheme only.
-SCHEME = "affine32"
 #: More text than this changes no verdict.
 READ_CHARS = 4000
 #: How likely a pair as similar as the threshold shares a band; those more similar share one more often.
@@ -47,15 +44,8 @@ def sign_batch(batch: Mapping[str, list[Any]], permutations: int) -> tuple[list[
     Returns:
         The session ids, the normalised questions and the signatures, uint32 [questions, permutations].
     """
-    from datasketch import MinHash
-
     normalised = [normalise_question(text[:READ_CHARS]) for text in batch["first_question"]]
-    signatures = np.empty((len(normalised), permutations), dtype=np.uint32)
-    for row, text in enumerate(normalised):
-        sketch = MinHash(num_perm=permutations, scheme=SCHEME)
-        sketch.update_batch([text[at : at + SHINGLE].encode() for at in range(max(1, len(text) - SHINGLE + 1))])
-        signatures[row] = sketch.hashvalues
-    return list(batch["session_id"]), normalised, signatures
+    return list(batch["session_id"]), normalised, signatures(normalised, permutations)
 
 
 def group_near_duplicates(
@@ -92,33 +82,15 @@ def group_near_duplicates(
 
 
 def _one_by_one(signed: Iterable[tuple[list[str], list[str], np.ndarray]]) -> Iterator[tuple[str, str, np.ndarray]]:
-    for ids, texts, signatures in signed:
-        yield from zip(ids, texts, signatures, strict=True)
-
-
-def choose_bands(threshold: float, permutations: int) -> tuple[int, int]:
-    """Choose how a signature is cut into bands: as long ones as still find a pair at the threshold.
-
-    Args:
-        threshold: Jaccard similarity in (0, 1].
-        permutations: Length of a signature.
-
-    Returns:
-        The number of bands, and the length of each. Two questions of similarity s share a band with the probability
-        1 - (1 - s^length)^bands, which at the threshold is at least :data:`FOUND` where such bands exist.
-    """
-    for length in range(permutations, 1, -1):
-        bands = permutations // length
-        if 1 - (1 - threshold**length) ** bands >= FOUND:
-            return bands, length
-    return permutations, 1
+    for batch in signed:
+        yield from zip(*batch, strict=True)
 
 
 class _Index:
     """Signatures, found again by their bands."""
 
     def __init__(self, options: NearDuplicateOptions) -> None:
-        bands, self._length = choose_bands(options.threshold, options.permutations)
+        bands, self._length = choose_bands(options.threshold, options.permutations, FOUND)
         self._session_ids: list[str] = []
         self._signatures = np.empty((1024, options.permutations), dtype=np.uint32)
         # Questions of a band form a chain: the latest is known by the band's hash, and each names the one before (-1:

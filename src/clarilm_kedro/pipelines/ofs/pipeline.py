@@ -19,6 +19,7 @@ def create_pipeline(**_: object) -> Pipeline:
             parameters={name for name in detection.inputs() if name.startswith("params:")},
         )
         + _annotation()
+        + _leak_guard()
     )
 
 
@@ -26,9 +27,21 @@ def _questions() -> Pipeline:
     return Pipeline(
         [
             Node(
+                func=nodes.collect_benchmark_questions,
+                inputs=["in3_test", "clamber"],
+                outputs="benchmark_questions",
+                name="collect_benchmark_questions",
+            ),
+            Node(
                 func=nodes.select_first_questions,
-                inputs=["sessions", "params:ofs.seeds"],
-                outputs="first_questions",
+                inputs=[
+                    "sessions",
+                    "benchmark_questions",
+                    "params:ofs.seeds",
+                    "params:ofs.deduplication",
+                    "params:ofs.leakage",
+                ],
+                outputs=["first_questions", "first_questions_dropped", "first_question_leaks"],
                 name="select_first_questions",
             ),
             Node(
@@ -39,9 +52,28 @@ def _questions() -> Pipeline:
             ),
             Node(
                 func=nodes.accept_seed_questions,
-                inputs=["first_question_judgements", "seed_questions_failed", "params:ofs.seeds", "params:ofs.split"],
-                outputs="seed_questions",
+                inputs=[
+                    "first_questions",
+                    "first_question_judgements",
+                    "seed_questions_failed",
+                    "params:ofs.seeds",
+                    "params:ofs.split",
+                    "params:ofs.clusters",
+                ],
+                outputs=["seed_questions", "seed_questions_dropped"],
                 name="accept_seed_questions",
+            ),
+            Node(
+                func=nodes.clean_in3_train,
+                inputs=[
+                    "in3_train",
+                    "benchmark_questions",
+                    "seed_questions",
+                    "params:ofs.leakage",
+                    "params:ofs.deduplication",
+                ],
+                outputs=["in3_train_clean", "in3_train_dropped", "in3_train_leaks"],
+                name="clean_in3_train",
             ),
             Node(
                 func=nodes.collect_examples,
@@ -50,12 +82,13 @@ def _questions() -> Pipeline:
                     "ambigqa",
                     "natural_questions",
                     "popqa",
-                    "in3_train",
-                    "in3_test",
+                    "in3_train_clean",
                     "clamber",
+                    "benchmark_questions",
                     "params:ofs.synthesis",
+                    "params:ofs.leakage",
                 ],
-                outputs="in_context_examples",
+                outputs=["in_context_examples", "example_leaks"],
                 name="collect_examples",
             ),
             Node(
@@ -79,21 +112,45 @@ def _questions() -> Pipeline:
             Node(
                 func=nodes.accept_synthetic_questions,
                 inputs=[
+                    "written_questions",
                     "tuned_questions",
                     "synthesis_failed",
                     "tuning_failed",
                     "synthesis_plan",
                     "seed_questions",
+                    "in_context_examples",
+                    "benchmark_questions",
                     "params:ofs.synthesis",
+                    "params:ofs.deduplication",
+                    "params:ofs.leakage",
                 ],
-                outputs="synthetic_questions",
+                outputs=["synthetic_questions", "synthetic_questions_dropped", "synthetic_leaks"],
                 name="accept_synthetic_questions",
             ),
             Node(
                 func=nodes.assemble_questions,
-                inputs=["seed_questions", "synthetic_questions", "in3_test", "clamber", "params:ofs.split"],
-                outputs=["questions", "leakage"],
+                inputs=[
+                    "seed_questions",
+                    "synthetic_questions",
+                    "in_context_examples",
+                    "in3_train_clean",
+                    "params:ofs.split",
+                    "params:ofs.clusters",
+                ],
+                outputs=["questions", "questions_dropped"],
                 name="assemble_questions",
+            ),
+            Node(
+                func=nodes.collect_dropped_questions,
+                inputs=[
+                    "first_questions_dropped",
+                    "seed_questions_dropped",
+                    "in3_train_dropped",
+                    "synthetic_questions_dropped",
+                    "questions_dropped",
+                ],
+                outputs="dropped_questions",
+                name="collect_dropped_questions",
             ),
         ]
     )
@@ -150,5 +207,33 @@ def _annotation() -> Pipeline:
                 outputs=["sft_train", "dpo_train", "validation", "our_test"],
                 name="build_training_tables",
             ),
+        ]
+    )
+
+
+def _leak_guard() -> Pipeline:
+    return Pipeline(
+        [
+            Node(
+                func=nodes.find_leakage,
+                inputs=[
+                    "first_question_leaks",
+                    "in3_train_leaks",
+                    "example_leaks",
+                    "synthetic_leaks",
+                    "benchmark_questions",
+                    "our_test",
+                    "in_context_examples",
+                    "fm_log_examples",
+                    "sft_train",
+                    "dpo_train",
+                    "validation",
+                    "params:ofs.leakage",
+                    "params:ofs.synthesis",
+                ],
+                outputs="leakage",
+                name="find_leakage",
+            ),
+            Node(func=nodes.check_leakage, inputs="leakage", outputs="leakage_summary", name="check_leakage"),
         ]
     )

@@ -1,81 +1,43 @@
-"""Nodes that write Q^G, the synthetic questions (section 3.3.2), and put Q together."""
+"""Nodes that write Q^G, the synthetic questions (section 3.3.2)."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
 
 from clarilm_kedro.chat.stage import accept
 from clarilm_kedro.chat.types import ChatModel
-from clarilm_kedro.logs.question_sets import read_clamber, read_in3, read_personas, read_questions
+from clarilm_kedro.logs.question_sets import read_personas
 from clarilm_kedro.logs.records import Records
+from clarilm_kedro.pipelines.ofs.dropping import (
+    CALL_FAILED,
+    EMPTY,
+    EQUAL,
+    OVER_TARGET,
+    drop_near_duplicates,
+    dropped,
+)
+from clarilm_kedro.pipelines.ofs.leakage import drop_leaks, find_leaks
 from clarilm_kedro.pipelines.ofs.schemas import (
-    EXAMPLES,
+    DROPPED,
     LEAKAGE,
     PLAN,
-    QUESTIONS,
     SYNTHETIC_QUESTIONS,
     TUNED,
     WRITTEN,
-    SplitOptions,
+    LeakageOptions,
     SynthesisOptions,
     TunedQuestion,
     WrittenQuestions,
 )
-from clarilm_kedro.pipelines.ofs.seeds import question_identity, split_shares, with_split
-from clarilm_kedro.pipelines.stages import ask_each, failed_calls, rejected, with_rejected
+from clarilm_kedro.pipelines.ofs.seeds import question_identity
+from clarilm_kedro.pipelines.stages import MADE_BY, ask_each, failed_calls, made_by, rejected, with_rejected
 from clarilm_kedro.tables import records, table
 from clarilm_kedro.text.hashing import stable_id, stable_order, stable_unit
+from clarilm_kedro.text.similarity import NearDuplicateRule
 
-
-def collect_examples(
-    seed_questions: pd.DataFrame,
-    ambigqa: Records,
-    natural_questions: Records,
-    popqa: Records,
-    in3_train: Records,
-    in3_test: Records,
-    clamber: Records,
-    options: SynthesisOptions,
-) -> pd.DataFrame:
-    """Gather the questions that synthesis may be shown as examples, without any held-out or benchmark question.
-
-    Args:
-        seed_questions: Q^L; only its training split is used.
-        ambigqa: AmbigQA rows.
-        natural_questions: NQ-open rows.
-        popqa: PopQA rows.
-        in3_train: IN3 training rows.
-        in3_test: IN3 test rows, which no example may equal.
-        clamber: CLAMBER rows, which no example may equal unless their weight says they are wanted.
-        options: ``example_weights``; a source of weight 0 is left out.
-
-    Returns:
-        Columns example_id, origin, question.
-    """
-    train = seed_questions[seed_questions["split"] == "train"]
-    held_out = {question_identity(text) for text in seed_questions.loc[seed_questions["split"] != "train", "question"]}
-    in3_test_ids = {question_identity(row.question) for row in read_in3(in3_test)}
-    clamber_rows = [row.question for row in read_clamber(clamber)]
-    banned = held_out | in3_test_ids
-    if not options.example_weights.get("clamber"):
-        banned |= {question_identity(text) for text in clamber_rows}
-    sources = {
-        "seed_questions": list(train["question"]),
-        "in3": [row.question for row in read_in3(in3_train)],
-        "ambigqa": [row.question for row in read_questions(ambigqa, "ambigqa")],
-        "natural_questions": [row.question for row in read_questions(natural_questions, "natural_questions")],
-        "popqa": [row.question for row in read_questions(popqa, "popqa")],
-        "clamber": clamber_rows,
-    }
-    rows = {
-        stable_id(origin, question_identity(text)): {"origin": origin, "question": text}
-        for origin, texts in sources.items()
-        if options.example_weights.get(origin)
-        for text in texts
-        if question_identity(text) not in banned and len(text) <= options.max_chars
-    }
-    return table([{**row, "example_id": key} for key, row in rows.items()], EXAMPLES, sort_by="example_id")
+_STAGE = "accept_synthetic_questions"
 
 
 def plan_synthesis(personas: Records, in_context_examples: pd.DataFrame, options: SynthesisOptions) -> pd.DataFrame:
@@ -150,7 +112,7 @@ def synthesize_questions(
                     **calls[call_id],
                     "row_id": f"{call_id}-{number}",
                     "question": question,
-                    "teacher": chat_llm.name,
+                    **made_by(chat_llm, synthesis_prompt, result),
                 }
             )
     return table(rows, WRITTEN, sort_by="row_id"), with_rejected(failures, refused)
@@ -168,7 +130,8 @@ def tune_clarification(
         options: The shares; which question gets which treatment depends on the seed and its id only.
 
     Returns:
-        One question a row with its tuning and, where it was changed, the question it came from; and the failed calls.
+        One question a row with its tuning and, where it was changed, the question it came from and who changed it;
+        and the failed calls.
     """
     rows = {row["row_id"]: {**row, "tuning": _tuning(row["row_id"], options)} for row in records(written_questions)}
     prompts = {
@@ -180,33 +143,45 @@ def tune_clarification(
     tuned = []
     for row_id, row in rows.items():
         if row["tuning"] == "keep":
-            tuned.append({**row, "parent": None})
+            tuned.append({**row, "parent": None, **dict.fromkeys(f"tuning_{name}" for name in MADE_BY)})
         elif row_id in results:
-            tuned.append({**row, "question": results[row_id].parsed.question.strip(), "parent": row["question"]})
+            by = made_by(chat_llm, tuning_prompt, results[row_id])
+            changed = {"question": results[row_id].parsed.question.strip(), "parent": row["question"]}
+            tuned.append({**row, **changed, **{f"tuning_{name}": value for name, value in by.items()}})
     named = [{**row, "question_id": question_identity(row["question"])} for row in tuned]
     return table(named, TUNED, sort_by="row_id"), failures
 
 
 def accept_synthetic_questions(
+    written_questions: pd.DataFrame,
     tuned_questions: pd.DataFrame,
     synthesis_failed: pd.DataFrame,
     tuning_failed: pd.DataFrame,
     synthesis_plan: pd.DataFrame,
     seed_questions: pd.DataFrame,
+    in_context_examples: pd.DataFrame,
+    benchmark_questions: pd.DataFrame,
     options: SynthesisOptions,
-) -> pd.DataFrame:
-    """Accept Q^G unless too many calls failed; equal questions once, none that is already in Q^L.
+    deduplication: NearDuplicateRule,
+    leakage: LeakageOptions,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Accept Q^G unless too many calls failed: near-duplicates once, nothing of Q^L, no example and no test question.
 
     Args:
-        tuned_questions: One question a row.
+        written_questions: One written question a row.
+        tuned_questions: What tuning made of them.
         synthesis_failed: Failed synthesis calls and rejected questions.
         tuning_failed: Failed tuning calls.
         synthesis_plan: The planned calls.
         seed_questions: Q^L.
+        in_context_examples: The examples; a copy of one is nothing new.
+        benchmark_questions: Questions of IN3 test and CLAMBER.
         options: ``target`` and ``max_failed_share``.
+        deduplication: When two questions are near-duplicates.
+        leakage: What counts as a leak.
 
     Returns:
-        Q^G, at most ``target`` questions.
+        Q^G, at most ``target`` questions; the written questions that are not in it; and the leaks.
 
     Raises:
         TooManyFailures: More calls failed than the option allows.
@@ -216,59 +191,42 @@ def accept_synthetic_questions(
     accept(answered, failed, stage="synthesis", max_failed_share=options.max_failed_share)
     n_tuned = int((tuned_questions["tuning"] != "keep").sum())
     accept(n_tuned, failed_calls(tuning_failed), stage="tuning", max_failed_share=options.max_failed_share)
-    taken = set(seed_questions["question_id"])
+    known = {row["question_id"]: row for row in records(seed_questions)}
+    for row in records(in_context_examples):
+        question_id = question_identity(row["question"])
+        known.setdefault(question_id, {"question_id": question_id, "question": row["question"]})
+    rows, gone = _distinct_questions(written_questions, tuned_questions, set(known))
+    questions = {row["question_id"]: row["question"] for row in rows}
+    leaks = find_leaks(questions, benchmark_questions, "synthetic_questions", leakage)
+    free, leaking = drop_leaks(rows, leaks, _STAGE)
+    alone, repeated = drop_near_duplicates(free, _STAGE, deduplication, kept=known.values())
+    ordered = stable_order(alone, options.seed, lambda row: row["question_id"])
+    rest = [dropped(row, _STAGE, OVER_TARGET) for row in ordered[options.target :]]
+    return (
+        table(ordered[: options.target], SYNTHETIC_QUESTIONS, sort_by="question_id"),
+        table([*gone, *leaking, *repeated, *rest], DROPPED, sort_by="row_id"),
+        table(leaks, LEAKAGE),
+    )
+
+
+def _distinct_questions(
+    written_questions: pd.DataFrame, tuned_questions: pd.DataFrame, known: Collection[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Leave out what tuning did not return or left empty, and what is equal to a known question or one before it."""
+    tuned = {row["row_id"]: row for row in records(tuned_questions)}
     rows: dict[str, dict[str, Any]] = {}
-    for row in records(tuned_questions):
-        if row["question"] and row["question_id"] not in taken:
-            rows.setdefault(row["question_id"], row)
-    chosen = stable_order(rows.values(), options.seed, lambda row: row["question_id"])[: options.target]
-    return table(chosen, SYNTHETIC_QUESTIONS, sort_by="question_id")
-
-
-def assemble_questions(
-    seed_questions: pd.DataFrame,
-    synthetic_questions: pd.DataFrame,
-    in3_test: Records,
-    clamber: Records,
-    options: SplitOptions,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Put Q = Q^L + Q^G together, split it, and drop every question that a benchmark tests (sections 3.3.3, 4.2).
-
-    Args:
-        seed_questions: Q^L with its split.
-        synthetic_questions: Q^G.
-        in3_test: IN3 test rows.
-        clamber: CLAMBER rows.
-        options: How many questions are held out.
-
-    Returns:
-        Q with its split, and a row per question that was dropped because it equals a benchmark question.
-    """
-    synthetic = records(synthetic_questions)
-    shares = split_shares(options, len(seed_questions) + len(synthetic))
-    every = [
-        *({**row, "origin": "log"} for row in records(seed_questions)),
-        *({**row, "origin": "generated"} for row in with_split(synthetic, shares, options.seed)),
-    ]
-    tests = {
-        **{question_identity(row.question): ("in3", row.row_id) for row in read_in3(in3_test)},
-        **{question_identity(row.question): ("clamber", row.row_id) for row in read_clamber(clamber)},
-    }
-    leaks = [
-        {
-            "test_set": tests[row["question_id"]][0],
-            "test_id": tests[row["question_id"]][1],
-            "train_table": "questions",
-            "train_id": row["question_id"],
-            "method": "exact_normalised",
-            "score": 1.0,
-            "action": "dropped",
-        }
-        for row in every
-        if row["question_id"] in tests
-    ]
-    kept = [row for row in every if row["question_id"] not in tests]
-    return table(kept, QUESTIONS, sort_by="question_id"), table(leaks, LEAKAGE, sort_by="train_id")
+    gone = []
+    for written in sorted(records(written_questions), key=lambda row: row["row_id"]):
+        row = tuned.get(written["row_id"])
+        if row is None:
+            gone.append(dropped(written, _STAGE, CALL_FAILED))
+        elif not row["question"]:
+            gone.append(dropped(written, _STAGE, EMPTY))
+        elif row["question_id"] in known or row["question_id"] in rows:
+            gone.append(dropped(row, _STAGE, EQUAL, other_id=row["question_id"], score=1.0))
+        else:
+            rows[row["question_id"]] = row
+    return list(rows.values()), gone
 
 
 def _draw_examples(
