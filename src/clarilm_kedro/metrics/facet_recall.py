@@ -36,9 +36,9 @@ Vectors = Mapping[str, npt.NDArray[np.float32]]
 class FacetMatching(Options):
     """When two facets are the same, and how far down a list is looked."""
 
-    ks: tuple[int, ...] = Field((1, 3, 5, 10), min_length=1, description="lengths of the list's head")
-    threshold: float = Field(0.75, gt=0, le=1, description="cosine from which on two facets count as the same")
-    embedding_model: str = Field("packaged:minilm", description="sentence encoder behind the cosine")
+    ks: tuple[int, ...] = Field(default=(1, 3, 5, 10), min_length=1, description="lengths of the list's head")
+    threshold: float = Field(default=0.75, gt=0, le=1, description="cosine from which on two facets count as the same")
+    embedding_model: str = Field(default="packaged:minilm", description="sentence encoder behind the cosine")
 
 
 @dataclass(frozen=True)
