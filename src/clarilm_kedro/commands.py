@@ -54,6 +54,17 @@ def results(env: str | None) -> None:
 @clarilm.command()
 @_ENV
 @_PARAMS
+def audit(env: str | None, params: dict[str, Any]) -> None:
+    """Print the teacher audit: how good the chat models' work is against gold labels, and what it costs."""
+    with _context(env, params) as context:
+        if not context.catalog.exists("audit_markdown"):
+            raise click.ClickException("There is no audit yet: run `kedro run --pipeline=audit` first.")
+        click.echo(context.catalog.load("audit_markdown"))
+
+
+@clarilm.command()
+@_ENV
+@_PARAMS
 @click.option("--pipeline", "-p", default="__default__", help="The pipeline, as for `kedro run`.")
 def plan(env: str | None, params: dict[str, Any], pipeline: str) -> None:
     """Print the chat requests that a run would send and what they would cost; sends and writes nothing."""

@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from clarilm_kedro.pipelines import cfd, ingestion, ofs
-from clarilm_kedro.pipelines.audit import drawing, reporting, scoring
+from clarilm_kedro.pipelines.audit import drawing, reporting, score_choices, score_extraction, score_facets
 from clarilm_kedro.pipelines.audit.observing import observe
 
 _SCORED = ("extraction", "question_filter", "facet", "annotation")
@@ -58,7 +58,7 @@ def create_recall(**_: object) -> Pipeline:
     ) + Pipeline(
         [
             Node(
-                func=scoring.score_recall,
+                func=score_facets.score_recall,
                 inputs=[
                     *(f"{name}_of_run" for name in of_run),
                     "gold_facets",
@@ -158,25 +158,25 @@ def _score() -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=scoring.score_extraction,
+                func=score_extraction.score_extraction,
                 inputs=["all_sessions", "sessions", "gold_clarifications", "clarifications", "params:audit.scoring"],
                 outputs=["extraction_scores", "extraction_disagreements"],
                 name="score_extraction",
             ),
             Node(
-                func=scoring.score_question_filter,
+                func=score_choices.score_question_filter,
                 inputs=["filter_questions", "first_question_judgements", "params:audit.scoring"],
                 outputs=["question_filter_scores", "question_filter_disagreements"],
                 name="score_question_filter",
             ),
             Node(
-                func=scoring.score_facets,
+                func=score_facets.score_facets,
                 inputs=["questions", "in3_tasks", "llm_facets", "params:audit.scoring"],
                 outputs=["facet_scores", "facet_disagreements"],
                 name="score_facets",
             ),
             Node(
-                func=scoring.score_annotation,
+                func=score_choices.score_annotation,
                 inputs=["questions", "annotations", "gold_annotations", "params:audit.scoring"],
                 outputs=["annotation_scores", "annotation_disagreements"],
                 name="score_annotation",

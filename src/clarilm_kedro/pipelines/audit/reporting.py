@@ -32,7 +32,7 @@ def report_audit(*tables: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     names = {"teacher": teacher, "reasoning_model": reasoning_model}
     scripted = SCRIPTED_TEACHER in teacher or SCRIPTED_TEACHER in reasoning_model
     rows = [
-        {**row, **names, "note": "; ".join(filter(None, [row["note"], _SCRIPTED_NOTE if scripted else ""]))}
+        {**row, **names, "note": "; ".join(filter(None, [row.get("note"), _SCRIPTED_NOTE if scripted else ""]))}
         for row in [*scores, *_costs(usage)]
     ]
     return table(rows, TEACHER_AUDIT), table(wrong, DISAGREEMENTS)
@@ -71,8 +71,8 @@ def write_audit_markdown(teacher_audit: pd.DataFrame, audit_disagreements: pd.Da
                 ],
             ),
             "",
-            "Facet recall at k, exact match (lower estimate) / cosine match (upper estimate). Among g gold facets it is "
-            "at most k / g:",
+            "Facet recall at k, exact match (lower estimate) / cosine match (upper estimate). With g gold facets it is "
+            "k / g at most:",
             "",
             *_recall_table(recall),
             "",

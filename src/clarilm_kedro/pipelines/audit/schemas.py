@@ -66,14 +66,8 @@ SCORES = {
     "n": "int64",
     "low": "float64",
     "high": "float64",
-    "note": "str",
 }
-TEACHER_AUDIT = {
-    **{name: kind for name, kind in SCORES.items() if name != "note"},
-    "teacher": "str",
-    "reasoning_model": "str",
-    "note": "str",
-}
+TEACHER_AUDIT = {**SCORES, "teacher": "str", "reasoning_model": "str", "note": "str"}
 DISAGREEMENTS = {
     "task": "str",
     "item_id": "str",
