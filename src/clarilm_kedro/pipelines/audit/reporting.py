@@ -8,6 +8,7 @@ import pandas as pd
 
 from clarilm_kedro.metrics.report import SCRIPTED_TEACHER
 from clarilm_kedro.pipelines.audit.schemas import DISAGREEMENTS, TEACHER_AUDIT
+from clarilm_kedro.pipelines.audit.score_rows import ALL
 from clarilm_kedro.tables import records, table
 
 _SCRIPTED_NOTE = "scripted teacher: says nothing about a real model"
@@ -64,7 +65,7 @@ def write_audit_markdown(teacher_audit: pd.DataFrame, audit_disagreements: pd.Da
             *([f"**{_SCRIPTED_NOTE.capitalize()}.**"] if _SCRIPTED_NOTE in first["note"] else []),
             "",
             *_markdown_table(
-                ("task", "candidates", "metric", "value", "interval", "n"),
+                ("task", "subset", "metric", "value", "interval", "n"),
                 [
                     (row["task"], row["subset"], row["metric"], _number(row["value"]), _interval(row), f"{row['n']:,}")
                     for row in told
@@ -92,7 +93,7 @@ def _models(usage: Sequence[dict[str, Any]], asked: str) -> str:
 def _costs(usage: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Calls, failed share, tokens and dollars, per stage and in all; a sum with an unknown part is unknown."""
     amounts = ("calls", "failed", "prompt_tokens", "completion_tokens", "cost_usd")
-    every = {"stage": "all", **{name: float(sum(row[name] for row in usage)) for name in amounts}}
+    every = {"stage": ALL, **{name: float(sum(row[name] for row in usage)) for name in amounts}}
     rows = []
     for row in [*usage, every]:
         calls = int(row["calls"])

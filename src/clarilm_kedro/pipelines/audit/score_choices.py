@@ -8,7 +8,7 @@ import pandas as pd
 
 from clarilm_kedro.metrics.facet_recall import SENSES, Sense, Vectors, embed_facets, same_facets
 from clarilm_kedro.pipelines.audit.schemas import DISAGREEMENTS, SCORES, ScoringOptions
-from clarilm_kedro.pipelines.audit.score_rows import decisions, means
+from clarilm_kedro.pipelines.audit.score_rows import ALL, decisions, means
 from clarilm_kedro.tables import records, table
 
 #: What the annotation chooses from: the teacher's own candidates, or the gold ones.
@@ -33,8 +33,8 @@ def score_question_filter(
     judged = {row["question_id"]: row for row in records(first_question_judgements)}
     asked = records(filter_questions)
     both = [(row, judged[row["question_id"]]) for row in asked if row["question_id"] in judged]
-    rows = decisions("question_filter", "", [(row["stands_alone"], given["keep"]) for row, given in both], options)
-    rows += means("question_filter", "", ["judged"], [[row["question_id"] in judged] for row in asked], options)
+    rows = decisions("question_filter", ALL, [(row["stands_alone"], given["keep"]) for row, given in both], options)
+    rows += means("question_filter", ALL, ["judged"], [[row["question_id"] in judged] for row in asked], options)
     wrong = [
         {
             "task": "question_filter",

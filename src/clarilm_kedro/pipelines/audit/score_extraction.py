@@ -11,7 +11,7 @@ from clarilm_kedro.logs.records import Records
 from clarilm_kedro.metrics.agreement import found_scores
 from clarilm_kedro.metrics.facet_recall import SENSES, embed_facets, same_facets
 from clarilm_kedro.pipelines.audit.schemas import DISAGREEMENTS, SCORES, ScoringOptions
-from clarilm_kedro.pipelines.audit.score_rows import means, scored
+from clarilm_kedro.pipelines.audit.score_rows import ALL, means, scored
 from clarilm_kedro.tables import records, table
 from clarilm_kedro.text.normalise import normalise_question
 
@@ -57,7 +57,7 @@ def score_extraction(
     ]
     rows = scored(
         "extraction",
-        "",
+        ALL,
         ("precision", "recall", "f1"),
         per_session,
         lambda sums, _: found_scores(sums[..., 0], sums[..., 1], sums[..., 2]),
@@ -65,7 +65,7 @@ def score_extraction(
     )
     pairs = [(there[key]["facet"], found[key]["facet"]) for key in right]
     same = _same_pairs(pairs, options)
-    rows += means("extraction", "", [f"facet_{sense}" for sense in SENSES], same, options)
+    rows += means("extraction", ALL, [f"facet_{sense}" for sense in SENSES], same, options)
     rows += _coverage(all_sessions, gold, options)
     missed = [
         _disagreement("extraction", key, texts[key[0]], there[key]["facet"], "", "not extracted")
@@ -93,7 +93,7 @@ def _coverage(
         for first, second in pairwise(session["user_questions"])
     }
     pairs = sorted({key[1:] for key in gold})
-    return means("ingestion", "", ["gold_in_sessions"], [[pair in kept] for pair in pairs], options)
+    return means("ingestion", ALL, ["gold_in_sessions"], [[pair in kept] for pair in pairs], options)
 
 
 def _same_pairs(pairs: Sequence[tuple[str, str]], options: ScoringOptions) -> list[list[bool]]:

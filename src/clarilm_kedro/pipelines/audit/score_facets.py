@@ -7,7 +7,7 @@ import pandas as pd
 from clarilm_kedro.logs.records import Records
 from clarilm_kedro.metrics.facet_recall import FacetLists, embed_facets, same_facets
 from clarilm_kedro.pipelines.audit.schemas import DISAGREEMENTS, FACET_RECALL, SCORES, ScoringOptions
-from clarilm_kedro.pipelines.audit.score_rows import recalls
+from clarilm_kedro.pipelines.audit.score_rows import ALL, recalls
 from clarilm_kedro.pipelines.ofs.seeds import question_identity
 from clarilm_kedro.tables import records, table
 
@@ -30,7 +30,7 @@ def score_facets(
     vague = [row for row in records(questions) if row["needs_clarification"]]
     offered = ranked_facets(llm_facets)
     gold_lists = {row["question_id"]: row["gold_facets"] for row in vague}
-    rows = recalls("facets", "all", _lists(gold_lists, offered), options)
+    rows = recalls("facets", ALL, _lists(gold_lists, offered), options)
     for subset, lists in _in3_lists(in3_tasks, offered).items():
         rows += recalls("in3_facets", subset, lists, options)
     wanted = [
@@ -96,7 +96,7 @@ def score_recall(
         ("llm", llm_facets, in3_llm_facets),
         ("fused", facets, in3_facets),
     ):
-        found = {"sample_world": {"all": _lists(measured, ranked_facets(own))}}
+        found = {"sample_world": {ALL: _lists(measured, ranked_facets(own))}}
         found["in3"] = _in3_lists(in3_tasks, ranked_facets(of_in3))
         rows += [
             {**row, "benchmark": benchmark, "source": source}
@@ -130,7 +130,7 @@ def _lists(gold: Mapping[str, Sequence[str]], offered: Mapping[str, Sequence[str
 def _in3_lists(in3_tasks: pd.DataFrame, offered: Mapping[str, Sequence[str]]) -> dict[str, list[FacetLists]]:
     """IN3's lists, of all details and of those of one importance."""
     tasks = records(in3_tasks)
-    wanted: dict[str, set[int]] = {"all": {1, 2, 3}, **{f"importance_{each}": {each} for each in (3, 2, 1)}}
+    wanted: dict[str, set[int]] = {ALL: {1, 2, 3}, **{f"importance_{each}": {each} for each in (3, 2, 1)}}
     return {
         subset: _lists(
             {

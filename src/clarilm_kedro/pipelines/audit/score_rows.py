@@ -11,6 +11,9 @@ from clarilm_kedro.metrics.bootstrap import Interval, sums_intervals
 from clarilm_kedro.metrics.facet_recall import FacetLists, mean_recalls
 from clarilm_kedro.pipelines.audit.schemas import ScoringOptions
 
+#: Name of the subset that is the whole.
+ALL = "all"
+
 
 def scored(
     task: str,
@@ -24,7 +27,7 @@ def scored(
 
     Args:
         task: What is judged.
-        subset: Which part of it; may be empty.
+        subset: Which part of it.
         metrics: Names of what ``score`` gives.
         per_item: What each item adds to the sums.
         score: As for :func:`clarilm_kedro.metrics.bootstrap.sums_intervals`.
