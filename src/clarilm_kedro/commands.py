@@ -19,6 +19,7 @@ Where to look next
   kedro viz run                 the lineage of everything above         (or: make viz)
   kedro mlflow ui               losses, options and tables of the runs  (or: make mlflow)
   {report}   the report with example rows
+  kedro clarilm audit           how good the teacher was, against gold labels
   kedro run --env embedded      the same on your own files with a live local model; see README.md"""
 
 

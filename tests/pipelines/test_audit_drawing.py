@@ -1,11 +1,13 @@
 """What an audit asks about: labels in their shares, whatever the order of rows."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import ibis
 import pytest
 
+from clarilm_kedro.logs.reading import read_records
 from clarilm_kedro.logs.records import Record, Records
 from clarilm_kedro.pipelines.audit.drawing import (
     draw_filter_questions,
@@ -98,6 +100,18 @@ def test_in3_gives_its_vague_tasks_and_a_test_task_is_no_training_task() -> None
     found = {row["question"]: (row["source"], list(row["importances"])) for row in drawn.to_dict("records")}
     assert found == {"Bake a cake": ("in3_train", [2, 1]), "Buy a bike": ("in3_test", [1, 3])}
     assert draw_in3_tasks(Records(), Records(), DrawOptions()).empty
+
+
+@pytest.mark.real_data
+def test_real_in3_gives_all_its_vague_tasks_without_the_test_tasks_in_train(real_data: Path) -> None:
+    train, test = (read_records(str(real_data / "in3" / f"{name}.jsonl"), "in3") for name in ("train", "test"))
+    drawn = draw_in3_tasks(train, test, DrawOptions())
+    tested = {question_identity(record.data["task"]) for record in test.rows}
+    assert (drawn["source"] == "in3_test").sum() == sum(record.data["vague"] for record in test.rows) == 95
+    trained = set(drawn.loc[drawn["source"] == "in3_train", "question_id"])
+    assert trained.isdisjoint(tested)
+    assert {question_identity(record.data["task"]) for record in train.rows if record.data["vague"]} <= trained | tested
+    assert {importance for row in drawn["importances"] for importance in row} == {1, 2, 3}
 
 
 def test_facets_are_listed_once_for_a_question_in_both_sets() -> None:

@@ -1,6 +1,6 @@
 """Nodes of the pipelines under observation: nothing ends the audit, everything is counted."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import ibis
 import pandas as pd
@@ -13,7 +13,7 @@ from clarilm_kedro.chat.prices import Price
 from clarilm_kedro.chat.types import ChatModel, ChatRequest, ChatResult, Kind, Message
 from clarilm_kedro.pipelines import cfd
 from clarilm_kedro.pipelines.audit.observing import Meter, observe
-from clarilm_kedro.pipelines.cfd.schemas import Extraction, ExtractionOptions
+from clarilm_kedro.pipelines.cfd.schemas import ExtractedClarification, Extraction, ExtractionOptions
 
 PRICE = Price.model_validate({"input": 1.0, "output": 10.0, "date": "2026-01-01", "source": "a test"})
 
@@ -23,8 +23,11 @@ class Model:
 
     name = "m"
 
-    def __init__(self, price: Price | None = None, *, counts: bool = True) -> None:
+    def __init__(
+        self, price: Price | None = None, *, counts: bool = True, found: Sequence[ExtractedClarification] = ()
+    ) -> None:
         self.price = price
+        self._reply = Extraction(clarifications=list(found))
         self._counts = counts
         self.closed = 0
 
@@ -35,7 +38,7 @@ class Model:
                 if "fail" in request.messages[-1].content:
                     yield ChatResult(request.row_id, "k", "failed", error_kind=Kind.REFUSAL, error="no", attempts=1)
                 else:
-                    yield ChatResult(request.row_id, "k", "ok", "{}", parsed=Extraction(clarifications=[]), **tokens)
+                    yield ChatResult(request.row_id, "k", "ok", "{}", parsed=self._reply, **tokens)
         finally:
             self.closed += 1
 
@@ -75,26 +78,40 @@ def test_a_stage_that_stops_early_closes_the_model() -> None:
     assert model.closed == 1
 
 
-def test_a_teacher_that_always_fails_is_a_result() -> None:
-    """The same nodes end a real run: accept_clarifications raises at this share."""
+def audited(model: Model, *questions: str) -> dict[str, pd.DataFrame]:
     pipeline = observe(
         cfd.create_pipeline().only_nodes("extract_clarifications", "accept_clarifications"),
         names={"extract_clarifications": "extract_again"},
         datasets={"sessions": "drawn"},
     )
-    sessions = {"session_id": ["a", "b"], "source": ["x", "x"], "user_questions": [["fail", "q"], ["fail", "p"]]}
+    sessions = {"session_id": ["a", "b"], "source": ["x", "x"], "user_questions": [list(questions)] * 2}
     catalog = DataCatalog(
         {
             "drawn": MemoryDataset(ibis.memtable(sessions), copy_mode="assign"),
             "extraction_prompt": MemoryDataset('## user\n{{ block("user_questions", user_questions) }}'),
-            "chat_llm": MemoryDataset(Model(PRICE), copy_mode="assign"),
+            "chat_llm": MemoryDataset(model, copy_mode="assign"),
             "params:cfd.extraction": MemoryDataset(ExtractionOptions(max_failed_share=0.0)),
         }
     )
     made = SequentialRunner().run(pipeline, catalog)
-    assert made["clarifications"].load().empty
-    usage = made["extract_again_usage"].load().to_dict("records")[0]
-    assert (usage["stage"], usage["calls"], usage["failed"]) == ("extract_again", 2, 2)
+    return {name: made[name].load() for name in ("clarifications", "extract_again_usage")}
+
+
+def test_a_teacher_that_always_fails_is_a_result() -> None:
+    """The same nodes end a real run: accept_clarifications raises at this share."""
+    made = audited(Model(PRICE), "fail", "q")
+    assert made["clarifications"].empty
+    usage = made["extract_again_usage"].to_dict("records")[0]
+    assert (usage["stage"], usage["calls"], usage["failed"], usage["rejected"]) == ("extract_again", 2, 2, 0)
+
+
+def test_what_did_not_pass_the_checks_is_counted() -> None:
+    texts = {"question": "p", "clarifying_question": "Which?", "clarified_question": "p q", "facet": "f"}
+    found = [ExtractedClarification(first=first, second=first + 1, **texts) for first in (0, 7)]
+    made = audited(Model(found=found), "p", "q")
+    assert len(made["clarifications"]) == 2
+    usage = made["extract_again_usage"].to_dict("records")[0]
+    assert (usage["calls"], usage["failed"], usage["rejected"]) == (2, 0, 2)
 
 
 def double(value: int) -> int:

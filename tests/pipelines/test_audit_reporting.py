@@ -18,7 +18,7 @@ def scores(*rows: tuple[str, str, str, float, int]) -> pd.DataFrame:
 
 
 def usage(stage: str, asked: str, model: str, calls: int, failed: int, cost: float | None) -> pd.DataFrame:
-    row = {"stage": stage, "asked": asked, "model": model, "calls": calls, "failed": failed}
+    row = {"stage": stage, "asked": asked, "model": model, "calls": calls, "failed": failed, "rejected": 3}
     return table([{**row, "prompt_tokens": 1000, "completion_tokens": 50, "cost_usd": cost}], USAGE)
 
 
@@ -40,6 +40,7 @@ def test_models_are_named_on_every_row_and_a_scripted_one_as_that() -> None:
     assert len(wrong) == 1
     cost = audit[audit["task"] == "cost"].set_index(["subset", "metric"])["value"]
     assert (cost["e", "failed_share"], cost["all", "failed_share"]) == (0.25, pytest.approx(0.1))
+    assert cost["all", "rejected"] == 6
     assert (cost["all", "calls"], cost["all", "prompt_tokens"], cost["all", "cost_usd"]) == (10, 2000, 0.5)
 
 
@@ -59,6 +60,6 @@ def test_the_page_shows_both_senses_side_by_side_and_what_is_unknown() -> None:
     assert "| extraction | all | precision | 0.800 | [0.400, 0.800] | 20 |" in lines
     assert "| annotation | own_candidates | kappa | - | | 0 |" in lines
     assert "| in3_facets | importance_3 | 0.250 / 0.500 | 9 |" in lines
-    assert "| all | 0 | 0.000 | 1,000 | 50 | unknown |" in lines
+    assert "| all | 0 | 0.000 | 3 | 1,000 | 50 | unknown |" in lines
     assert "extraction 1." in page
     assert "x | y" not in page

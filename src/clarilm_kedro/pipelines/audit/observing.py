@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from clarilm_kedro.chat.types import ChatModel, ChatRequest, ChatResult
 from clarilm_kedro.chat.usage import Usage
 from clarilm_kedro.pipelines.audit.schemas import USAGE
-from clarilm_kedro.tables import table
+from clarilm_kedro.tables import FAILED, table
 
 CHAT_MODELS = ("chat_llm", "reasoning_llm")
 
@@ -64,17 +64,18 @@ class Meter:
     def close(self) -> None:
         """Nothing is open here."""
 
-    def usage(self, stage: str, asked: str) -> pd.DataFrame:
+    def usage(self, stage: str, asked: str, rejected: int = 0) -> pd.DataFrame:
         """Sum up.
 
         Args:
             stage: Name of the stage.
             asked: Catalog name of the chat model.
+            rejected: What came, but did not pass the stage's checks.
 
         Returns:
-            One row (columns of USAGE): requests, failed ones, tokens and list price in US dollars of the replies used,
-            whether they were bought now or came from the response store; retries are not in it. Tokens that a server
-            does not count, and what they cost, are null.
+            One row (columns of USAGE): requests, failed ones, what was rejected, tokens and list price in US dollars of
+            the replies used, whether they were bought now or came from the response store; retries are not in it.
+            Tokens that a server does not count, and what they cost, are null.
         """
         answered = [result for result in self._results if result.status == "ok"]
         counted = all(result.prompt_tokens is not None for result in answered)
@@ -89,6 +90,7 @@ class Meter:
             "model": self.name,
             "calls": len(self._results),
             "failed": len(self._results) - len(answered),
+            "rejected": rejected,
             "prompt_tokens": used.prompt if counted else None,
             "completion_tokens": used.completion if counted else None,
             "cost_usd": price.cost(used) if counted and price else None,
@@ -129,6 +131,8 @@ def _metered(func: Callable[..., Any], place: int, stage: str, asked: str) -> Ca
     def run(*inputs: Any) -> tuple[Any, ...]:
         meter = Meter(inputs[place])
         made = func(*inputs[:place], meter, *inputs[place + 1 :])
-        return (*(made if isinstance(made, tuple) else (made,)), meter.usage(stage, asked))
+        outputs = made if isinstance(made, tuple) else (made,)
+        rejected = sum(int((each["kind"] == "rejected").sum()) for each in outputs if set(FAILED) <= set(each.columns))
+        return (*outputs, meter.usage(stage, asked, rejected))
 
     return run

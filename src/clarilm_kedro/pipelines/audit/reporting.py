@@ -23,8 +23,8 @@ def report_audit(*tables: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns:
         ``teacher_audit``: one row per task, subset and metric with its interval, the names of both models (a scripted
-        one is named as that) and, under the task ``cost``, calls, failed share, tokens and US dollars per stage and in
-        all. ``audit_disagreements``: every disagreement with gold.
+        one is named as that) and, under the task ``cost``, calls, failed share, rejected replies or parts of them,
+        tokens and US dollars per stage and in all. ``audit_disagreements``: every disagreement with gold.
     """
     scores = [row for frame in tables if "metric" in frame.columns for row in records(frame)]
     wrong = [row for frame in tables if "gold" in frame.columns for row in records(frame)]
@@ -91,8 +91,8 @@ def _models(usage: Sequence[dict[str, Any]], asked: str) -> str:
 
 
 def _costs(usage: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Calls, failed share, tokens and dollars, per stage and in all; a sum with an unknown part is unknown."""
-    amounts = ("calls", "failed", "prompt_tokens", "completion_tokens", "cost_usd")
+    """Rows of usage, per stage and in all; a sum with an unknown part is unknown."""
+    amounts = ("calls", "failed", "rejected", "prompt_tokens", "completion_tokens", "cost_usd")
     every = {"stage": ALL, **{name: float(sum(row[name] for row in usage)) for name in amounts}}
     rows = []
     for row in [*usage, every]:
@@ -100,7 +100,7 @@ def _costs(usage: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         values = {
             "calls": float(calls),
             "failed_share": row["failed"] / calls if calls else 0.0,
-            **{name: row[name] for name in amounts[2:]},
+            **{name: float(row[name]) for name in amounts[2:]},
         }
         rows += [
             {
@@ -141,12 +141,13 @@ def _cost_table(rows: Sequence[dict[str, Any]]) -> list[str]:
     for row in rows:
         stages.setdefault(row["subset"], {})[row["metric"]] = row["value"]
     return _markdown_table(
-        ("stage", "calls", "failed share", "prompt tokens", "reply tokens", "US$"),
+        ("stage", "calls", "failed share", "rejected", "prompt tokens", "reply tokens", "US$"),
         [
             (
                 stage,
                 f"{value['calls']:,.0f}",
                 _number(value["failed_share"]),
+                _amount(value["rejected"], 0),
                 _amount(value["prompt_tokens"], 0),
                 _amount(value["completion_tokens"], 0),
                 _amount(value["cost_usd"], 4),

@@ -54,6 +54,7 @@ USAGE = {
     "model": "str",
     "calls": "int64",
     "failed": "int64",
+    "rejected": "int64",
     "prompt_tokens": "float64",
     "completion_tokens": "float64",
     "cost_usd": "float64",
