@@ -1,5 +1,6 @@
 """The graph as a whole: names, layers, descriptions, options, and what a missing input says."""
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from clarilm_kedro.config import ChainedConfigLoader
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.pipeline_registry import register_pipelines
 
-PIPELINES = ("ingestion", "cfd", "ofs", "training", "evaluation")
+PIPELINES = ("ingestion", "cfd", "ofs", "training", "evaluation", "audit", "recall")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def datasets(pipeline: Pipeline) -> set[str]:
     return {name for name in pipeline.datasets() if not name.startswith("params:")}
 
 
-def test_the_five_pipelines_make_the_default_run_and_download_stands_beside(pipelines: dict[str, Pipeline]) -> None:
+def test_the_pipelines_make_the_default_run_and_download_stands_beside(pipelines: dict[str, Pipeline]) -> None:
     assert set(pipelines) == {*PIPELINES, "download", "__default__"}
     assert len(pipelines["__default__"].nodes) == sum(len(pipelines[name].nodes) for name in PIPELINES)
 
@@ -59,6 +60,36 @@ def test_only_files_prompts_and_chat_models_are_free_inputs(
     free = {name for name in pipelines["__default__"].inputs() if not name.startswith("params:")}
     layers = {loader["catalog"][name]["metadata"]["kedro-viz"]["layer"] for name in free}
     assert layers == {"raw", "chat"}
+
+
+def test_the_audit_needs_nothing_that_another_pipeline_makes(
+    pipelines: dict[str, Pipeline], loader: ChainedConfigLoader
+) -> None:
+    """A teacher is audited before anything is spent, so not even FM-LOG may be asked for."""
+    free = {name for name in pipelines["audit"].inputs() if not name.startswith("params:")}
+    assert {loader["catalog"][name]["metadata"]["kedro-viz"]["layer"] for name in free} == {"raw", "chat"}
+
+
+def test_the_audit_runs_the_nodes_of_the_pipelines(pipelines: dict[str, Pipeline]) -> None:
+    """What reads logs, asks and accepts in the audit is the function that a run calls, with the same options."""
+    nodes = {node.short_name: node for name in ("ingestion", "cfd", "ofs") for node in pipelines[name].nodes}
+    copies = {node.short_name: node for node in pipelines["audit"].nodes if node.short_name in nodes}
+    assert copies.keys() >= {"read_conversations", "extract_clarifications", "fuse_facets", "annotate_optimal_facet"}
+    for name, copy in copies.items():
+        assert inspect.unwrap(copy.func) is nodes[name].func, name
+        options = {each for each in nodes[name].inputs if each.startswith("params:")}
+        assert options <= set(copy.inputs), name
+
+
+def test_no_two_datasets_are_kept_in_one_file(loader: ChainedConfigLoader) -> None:
+    """A copy of a pipeline in a namespace must not write over the run's own tables."""
+    read_only = ("RecordsDataset", "ChatLogDataset")
+    kept = [
+        entry["filepath"]
+        for entry in loader["catalog"].values()
+        if entry.get("filepath") and not entry["type"].endswith(read_only)
+    ]
+    assert len(kept) == len(set(kept))
 
 
 def test_every_node_has_a_name_of_its_own_and_a_docstring(pipelines: dict[str, Pipeline]) -> None:
@@ -93,7 +124,8 @@ def test_the_built_graph_keeps_its_layers(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "dataset", "maker"), [("ofs", "sessions", "ingestion"), ("training", "sft_train", "ofs")]
+    ("name", "dataset", "maker"),
+    [("ofs", "sessions", "ingestion"), ("training", "sft_train", "ofs"), ("recall", "facets", "ofs")],
 )
 def test_a_pipeline_run_too_early_names_what_is_missing(
     workspace: Path, tmp_path: Path, name: str, dataset: str, maker: str
@@ -139,8 +171,6 @@ def test_logging_configuration_is_valid(project: Path) -> None:
 
 
 def _option_blocks(pipeline: Pipeline) -> dict[str, Any]:
-    import inspect
-
     blocks = {}
     for node in pipeline.nodes:
         names = list(node._inputs) if isinstance(node._inputs, list) else [node._inputs]

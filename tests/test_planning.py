@@ -66,6 +66,13 @@ def test_stages_with_inputs_are_counted_and_the_others_estimated(tmp_path: Path)
     assert [plan.calls for plan in plan_pipeline(pipeline, datasets, options)] == [2, 1]
 
 
+def test_a_copy_in_a_namespace_may_have_assumptions_of_its_own(tmp_path: Path) -> None:
+    copy = STAGE.model_copy(update={"per": "start", "prompt_tokens": 99})
+    options = PlanOptions(datasets={}, stages={"first": STAGE, "second": STAGE, "inner.second": copy})
+    _, second = plan_pipeline(PIPELINE, catalog(tmp_path, "http://127.0.0.1:9/v1"), options)
+    assert (second.stage, second.calls, second.prompt_tokens) == ("inner.second", 3, 3 * 99)
+
+
 def test_a_stage_of_which_nothing_is_known_is_named(tmp_path: Path) -> None:
     plans = plan_pipeline(PIPELINE, catalog(tmp_path, "http://127.0.0.1:9/v1"), PlanOptions(datasets={}, stages={}))
     with pytest.raises(ClarilmError, match="set max_tokens"):

@@ -80,6 +80,38 @@ def test_every_question_is_kept_or_stands_among_the_dropped(finished: Path) -> N
     assert not read(finished, "leakage_summary")["action"].eq("remains").any()
 
 
+def test_the_audit_of_the_scripted_teacher_shows_that_the_pipelines_lose_nothing(finished: Path) -> None:
+    audit = read(finished, "teacher_audit").set_index(["task", "subset", "metric"])["value"]
+    for task, subset, metric in (
+        ("ingestion", "all", "gold_in_sessions"),
+        ("extraction", "all", "f1"),
+        ("extraction", "all", "facet_exact"),
+        ("question_filter", "all", "accuracy"),
+        ("facets", "all", "recall_at_10_exact"),
+        ("in3_facets", "all", "recall_at_10_exact"),
+        *(
+            ("annotation", candidates, metric)
+            for candidates in ("own_candidates", "gold_candidates")
+            for metric in ("annotated", "accuracy", "kappa", "best_facet_offered_exact", "best_facet_chosen_exact")
+        ),
+    ):
+        assert audit[task, subset, metric] >= 0.99, (task, subset, metric)
+    assert audit["cost", "all", "failed_share"] == 0
+    assert set(read(finished, "teacher_audit")["teacher"]) == {"sample-teacher (scripted)"}
+    assert runs(finished)[0].data.metrics["annotation.own_candidates.kappa.value"] >= 0.99
+
+
+def test_facet_recall_is_there_for_every_source(finished: Path) -> None:
+    recall = read(finished, "facet_recall")
+    assert {(row["benchmark"], row["source"]) for row in recall.to_dict("records")} == {
+        (benchmark, source) for benchmark in ("sample_world", "in3") for source in ("log", "llm", "fused")
+    }
+    whole = recall[recall["subset"] == "all"].set_index(["benchmark", "source", "metric"])["value"]
+    for benchmark in ("sample_world", "in3"):
+        assert whole[benchmark, "llm", "recall_at_10_exact"] == 1
+        assert whole[benchmark, "fused", "recall_at_10_exact"] >= whole[benchmark, "log", "recall_at_10_exact"]
+
+
 def test_trainings_are_nested_runs_with_curves(finished: Path) -> None:
     found = runs(finished)
     parents = [each for each in found if "mlflow.parentRunId" not in each.data.tags]
@@ -128,15 +160,21 @@ def command(root: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str
 def test_a_plan_after_a_run_has_nothing_left_to_buy(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = command(finished, monkeypatch, "plan", "--env", "test")
     assert "Together 0 calls, US$ 0.00." in told
-    assert told.count("exact") == 7
+    assert told.count("exact") == 7 + 6
     changed = command(finished, monkeypatch, "plan", "--env", "test", "-p", "ofs", "--params", "chat_llm.max_tokens=99")
     assert "replies as long as so far" in changed
     assert "Together 0 calls" not in changed
 
 
+def test_the_audit_is_printed(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = command(finished, monkeypatch, "audit", "--env", "test")
+    assert "Chat model: sample-teacher (scripted)" in told
+    assert "R@10" in told
+
+
 def test_a_plan_before_any_run_is_an_estimate(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = command(workspace, monkeypatch, "plan", "--env", "paper")
-    assert told.count("estimate: ") == 7
+    assert told.count("estimate: ") == 7 + 6
     assert "without deepseek-ai/DeepSeek-R1, whose price is not in the price table" in told
     assert not (workspace / "data" / "paper").exists()
 

@@ -19,6 +19,7 @@ Where to look next
   kedro viz run                 the lineage of everything above         (or: make viz)
   kedro mlflow ui               losses, options and tables of the runs  (or: make mlflow)
   {report}   the report with example rows
+  kedro clarilm audit           how good the teacher was, against gold labels
   kedro run --env embedded      the same on your own files with a live local model; see README.md"""
 
 
@@ -51,6 +52,17 @@ def results(env: str | None) -> None:
     root = Path.cwd()
     shown = report.relative_to(root) if report.is_relative_to(root) else report
     click.echo(NEXT.format(report=shown))
+
+
+@clarilm.command()
+@_ENV
+@_PARAMS
+def audit(env: str | None, params: dict[str, Any]) -> None:
+    """Print the teacher audit: how good the chat models' work is against gold labels, and what it costs."""
+    with _context(env, params) as context:
+        if not context.catalog.exists("audit_markdown"):
+            raise click.ClickException("There is no audit yet: run `kedro run --pipeline=audit` first.")
+        click.echo(context.catalog.load("audit_markdown"))
 
 
 @clarilm.command()

@@ -2,14 +2,14 @@
 
 from kedro.pipeline import Pipeline
 
-from clarilm_kedro.pipelines import cfd, download, evaluation, ingestion, ofs, training
+from clarilm_kedro.pipelines import audit, cfd, download, evaluation, ingestion, ofs, training
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Register the five pipelines in the order rows flow through them, and the one that downloads their inputs.
+    """Register the five pipelines in the order rows flow through them, those that measure a teacher, and the download.
 
     Returns:
-        Pipelines by name; ``__default__`` is the five, without ``download``.
+        Pipelines by name; ``__default__`` is all of them without ``download``.
     """
     pipelines = {
         "ingestion": ingestion.create_pipeline(),
@@ -17,5 +17,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "ofs": ofs.create_pipeline(),
         "training": training.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
+        "audit": audit.create_pipeline(),
+        "recall": audit.create_recall(),
     }
     return {**pipelines, "download": download.create_pipeline(), "__default__": sum(pipelines.values(), Pipeline([]))}

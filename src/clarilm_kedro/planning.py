@@ -33,6 +33,8 @@ def plan_pipeline(pipeline: Pipeline, catalog: DataCatalog, options: PlanOptions
         endpoint = _asked(node, catalog)
         if endpoint is None:
             continue
+        # What is assumed of a stage may be said for all its copies, or for the one in a namespace.
+        stage = node.name if node.name in options.stages else node.short_name
         inputs = {name: catalog.get(name) for name in node.inputs}
         if all(_is_there(name, dataset) for name, dataset in inputs.items()):
             counting = CountingModel(endpoint)
@@ -41,9 +43,9 @@ def plan_pipeline(pipeline: Pipeline, catalog: DataCatalog, options: PlanOptions
                 for name, dataset in inputs.items()
             }
             node.run(loaded)
-            yield counting.plan(node.short_name, options.stages.get(node.short_name))
+            yield counting.plan(stage, options.stages.get(stage))
         else:
-            yield estimate_stage(endpoint, node.short_name, options, known)
+            yield estimate_stage(endpoint, stage, options, known)
 
 
 class _Rows(dict[str, int]):

@@ -1,4 +1,4 @@
-"""kedro-viz in a real browser: the whole graph and each of the five pipelines open."""
+"""kedro-viz in a real browser: the whole graph and each of the pipelines open."""
 
 import os
 import shutil
@@ -62,6 +62,8 @@ def server(workspace: Path) -> Iterator[str]:
         ("ofs", "annotate_optimal_facet"),
         ("training", "align_clarilm_dpo"),
         ("evaluation", "results_table"),
+        ("audit", "teacher_audit"),
+        ("recall", "facet_recall"),
     ],
 )
 def test_the_graph_opens(server: str, tmp_path: Path, pipeline: str, node: str) -> None:

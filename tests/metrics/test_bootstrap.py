@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from clarilm_kedro.metrics.bootstrap import (
     BootstrapOptions,
+    Interval,
     coin_f1_macro,
     difference_to_coin,
     metric_interval,
     paired_difference,
+    sums_intervals,
 )
 from clarilm_kedro.metrics.necessity import confusion, necessity_scores
 
@@ -104,3 +106,17 @@ def test_coin_of_a_large_benchmark_is_quick() -> None:
     needs = np.arange(3202) % 2 == 0
     interval = difference_to_coin(needs, np.arange(3202) % 4 == 0, OPTIONS)
     assert interval.low < interval.estimate < interval.high
+
+
+def test_intervals_of_sums_are_those_of_the_metric_whatever_the_order() -> None:
+    options = BootstrapOptions(resamples=4000, seed=3)
+    values = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0], [0.0, 1.0]] * 20)
+    both = sums_intervals(values, lambda sums, n: sums / n, options)
+    assert [each.estimate for each in both] == pytest.approx(values.mean(axis=0))
+    error = values.std(axis=0) / np.sqrt(len(values))
+    for interval, spread in zip(both, error, strict=True):
+        assert interval.estimate - interval.low == pytest.approx(1.96 * spread, rel=0.1)
+        assert interval.high - interval.estimate == pytest.approx(1.96 * spread, rel=0.1)
+    assert sums_intervals(values[::-1], lambda sums, n: sums / n, options) == both
+    one = sums_intervals(np.ones((1, 1)), lambda sums, n: sums / n, options)
+    assert one == [Interval(1.0, 1.0, 1.0)]

@@ -5,7 +5,12 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarilm_kedro.pipelines.ofs.answers import accept_answers, answer_questions, cut_at_sentence
+from clarilm_kedro.pipelines.ofs.answers import (
+    accept_answers,
+    answer_questions,
+    cut_at_sentence,
+    look_up_log_answers,
+)
 from clarilm_kedro.pipelines.ofs.schemas import AnswerOptions
 from pipelines.ofs_rows import WrittenModel, questions
 
@@ -22,7 +27,8 @@ SESSIONS = pd.DataFrame(
 
 def answer(options: AnswerOptions, reply: str = "Yes.") -> tuple[pd.DataFrame, pd.DataFrame, WrittenModel]:
     model = WrittenModel(lambda _: reply)
-    found, failed = answer_questions(questions(4), SEEDS, ibis.memtable(SESSIONS), PROMPT, model, options)
+    logged = look_up_log_answers(SEEDS, ibis.memtable(SESSIONS), options)
+    found, failed = answer_questions(questions(4), logged, PROMPT, model, options)
     return found.set_index("question_id"), failed, model
 
 

@@ -11,8 +11,9 @@ from clarilm_kedro.chat.types import ChatRequest
 from clarilm_kedro.pipelines.ofs.annotation import accept_annotations, annotate_optimal_facet
 from clarilm_kedro.pipelines.ofs.answers import answer_questions
 from clarilm_kedro.pipelines.ofs.candidates import build_candidates
-from clarilm_kedro.pipelines.ofs.schemas import AnnotationOptions, AnswerOptions
+from clarilm_kedro.pipelines.ofs.schemas import ANSWERS, AnnotationOptions, AnswerOptions
 from clarilm_kedro.pipelines.ofs.seeds import judge_first_questions
+from clarilm_kedro.tables import table
 from pipelines.ofs_rows import WrittenModel, answers, facets, questions
 
 HOSTILE = [
@@ -66,11 +67,7 @@ def test_a_hostile_question_changes_only_its_own_answer_and_judgement(hostile: s
 
 
 def _answer(rows: pd.DataFrame, text: str, model: WrittenModel) -> tuple[pd.DataFrame, pd.DataFrame]:
-    import ibis
-
-    none = pd.DataFrame({"question_id": [], "session_id": []})
-    sessions = ibis.memtable(pd.DataFrame({"session_id": ["s"], "source": ["x"], "first_answer": ["a"]}))
-    return answer_questions(rows, none, sessions, text, model, AnswerOptions())
+    return answer_questions(rows, table([], ANSWERS), text, model, AnswerOptions())
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))

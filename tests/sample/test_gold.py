@@ -53,6 +53,8 @@ def test_every_request_has_its_label(world: World) -> None:
     best = gold_facets(world)
     assert {row["question"] for row in best} == {text for text, needed in labels.items() if needed}
     assert all(row["facet"] == row["facets"][0] for row in best)
+    assert all(row["clarifying_question"] == row["clarifying_questions"][0] for row in best)
+    assert all(len(row["facets"]) == len(row["clarifying_questions"]) for row in best)
 
 
 def test_every_question_has_its_use(world: World) -> None:

@@ -92,6 +92,31 @@ def difference_to_coin(needs: Labels, asked: Labels, options: BootstrapOptions) 
     )
 
 
+def sums_intervals(
+    per_item: npt.ArrayLike, score: Callable[[FloatArray, int], FloatArray], options: BootstrapOptions
+) -> list[Interval]:
+    """Intervals of metrics that are functions of sums over items: means, precision and recall, kappa.
+
+    An item may hold several numbers that belong together (a session's right, found and wanted pairs), so that what
+    errs together is drawn together.
+
+    Args:
+        per_item: What each item adds to the sums, of shape [items, columns]; at least one item.
+        score: Gives the metrics, of shape [..., metrics], for sums of shape [..., columns] and the number of items.
+        options: Resamples, coverage, seed.
+
+    Returns:
+        One interval per metric.
+    """
+    cells, counts = np.unique(np.asarray(per_item, dtype=float), axis=0, return_counts=True)
+    n = int(counts.sum())
+    resampled = np.random.default_rng(options.seed).multinomial(n, counts / n, size=options.resamples)
+    tail = 100 * (1 - options.confidence) / 2
+    low, high = np.percentile(score(resampled @ cells, n), [tail, 100 - tail], axis=0)
+    estimates = score(counts @ cells, n)
+    return [Interval(*map(float, each)) for each in zip(estimates, low, high, strict=True)]
+
+
 def coin_f1_macro(n_positive: Sequence[int] | npt.NDArray[np.int_], n_asked: npt.ArrayLike, n: int) -> FloatArray:
     """Expected macro F1 of a coin that asks each of n items with probability ``n_asked / n``.
 

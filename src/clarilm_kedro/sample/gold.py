@@ -104,7 +104,8 @@ def gold_facets(world: World) -> list[dict[str, Any]]:
     """Name the best facet of every vague request.
 
     Returns:
-        Rows with question, intent, facet and clarifying_question (the best ones), facets (all, most useful first).
+        Rows with question, intent, facet and clarifying_question (the best ones), facets and clarifying_questions (all,
+        most useful first).
     """
     rows: list[dict[str, Any]] = [
         {
@@ -113,6 +114,7 @@ def gold_facets(world: World) -> list[dict[str, Any]]:
             "facet": intent.facets[0].facet,
             "clarifying_question": intent.facets[0].question,
             "facets": [facet.facet for facet in intent.facets],
+            "clarifying_questions": [facet.question for facet in intent.facets],
         }
         for intent in world.intents
         for text in intent.vague
@@ -124,6 +126,7 @@ def gold_facets(world: World) -> list[dict[str, Any]]:
             "facet": fact.facet,
             "clarifying_question": fact.clarifying_question,
             "facets": [fact.facet],
+            "clarifying_questions": [fact.clarifying_question],
         }
         for fact in world.facts
         if fact.ambiguous

@@ -1,7 +1,6 @@
 """Nodes that give every question its direct answer a, which joins the candidates (section 3.3.3)."""
 
 import re
-from typing import Any
 
 import ibis.expr.types as ir
 import pandas as pd
@@ -15,45 +14,71 @@ from clarilm_kedro.tables import records, table
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
 
+def look_up_log_answers(seed_questions: pd.DataFrame, sessions: ir.Table, options: AnswerOptions) -> pd.DataFrame:
+    """Look the log's own first reply up, which the paper calls "the original answer" (section 3.3.3).
+
+    Args:
+        seed_questions: Columns question_id, session_id; only Q^L has a log.
+        sessions: Columns session_id, source, first_answer.
+        options: ``source`` and the length limit.
+
+    Returns:
+        One answer per question of Q^L that has one; none unless ``source`` is ``log``.
+    """
+    if options.source != "log":
+        return table([], ANSWERS)
+    wanted = {row["session_id"]: row["question_id"] for row in records(seed_questions)}
+    replied = sessions.filter(sessions.session_id.isin(list(wanted)), sessions.first_answer.notnull())
+    found = records(replied.select("session_id", "source", "first_answer").to_pandas())
+    rows = [
+        {
+            "question_id": wanted[row["session_id"]],
+            "answer": cut_at_sentence(row["first_answer"].strip(), options.answer_chars),
+            "source": "log",
+            "teacher": row["source"],
+            "prompt_sha": None,
+            "request_key": None,
+        }
+        for row in found
+        if row["first_answer"].strip()
+    ]
+    return table(rows, ANSWERS, sort_by="question_id")
+
+
 def answer_questions(
     questions: pd.DataFrame,
-    seed_questions: pd.DataFrame,
-    sessions: ir.Table,
+    log_answers: pd.DataFrame,
     answer_prompt: str,
     chat_llm: ChatModel,
     options: AnswerOptions,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give every question a direct answer: a strong model's, or the one that stands in the log.
-
-    The paper calls a "the original answer" (section 3.3.3). Only questions of Q^L have one; with ``source: log`` it is
-    taken where it is there, and the model answers the rest.
+    """Give every question a direct answer: the log's own where it is wanted and there, else a strong model's.
 
     Args:
         questions: Columns question_id, question.
-        seed_questions: Columns question_id, session_id.
-        sessions: Columns session_id, source, first_answer.
+        log_answers: Answers of the log.
         answer_prompt: The prompt for a direct answer.
         chat_llm: The strong chat model.
-        options: Where answers come from, and length limits.
+        options: Length limits.
 
     Returns:
         One answer per question with its source, and the failed calls.
     """
-    logged = _logged_answers(seed_questions, sessions) if options.source == "log" else {}
-    rows, refused = [], []
-    prompts = {}
-    for row in records(questions):
-        row_id = row["question_id"]
-        if row_id in logged:
-            log, answer = logged[row_id]
-            rows.append(_answer(row_id, answer, options, source="log", teacher=log, prompt_sha=None, request_key=None))
-        else:
-            prompts[row_id] = {"question": row["question"][: options.question_chars]}
+    logged = {row["question_id"]: row for row in records(log_answers)}
+    asked = records(questions)
+    rows = [logged[row["question_id"]] for row in asked if row["question_id"] in logged]
+    prompts = {
+        row["question_id"]: {"question": row["question"][: options.question_chars]}
+        for row in asked
+        if row["question_id"] not in logged
+    }
+    refused = []
     results, failures = ask_each(prompts, answer_prompt, chat_llm, stage="answer")
     for row_id, result in results.items():
         if result.text.strip():
             made = made_by(chat_llm, answer_prompt, result)
-            rows.append(_answer(row_id, result.text, options, source="generated", **made))
+            answer = cut_at_sentence(result.text.strip(), options.answer_chars)
+            rows.append({"question_id": row_id, "answer": answer, "source": "generated", **made})
         else:
             refused.append(rejected(row_id, "answer", "an empty answer", chat_llm.name, result.text))
     return table(rows, ANSWERS, sort_by="question_id"), with_rejected(failures, refused)
@@ -89,19 +114,3 @@ def cut_at_sentence(text: str, limit: int) -> str:
         return text
     ends = [match.end() for match in _SENTENCE_END.finditer(text[:limit])]
     return text[: ends[-1]] if ends else text[:limit]
-
-
-def _answer(row_id: str, text: str, options: AnswerOptions, **made: Any) -> dict[str, Any]:
-    return {"question_id": row_id, "answer": cut_at_sentence(text.strip(), options.answer_chars), **made}
-
-
-def _logged_answers(seed_questions: pd.DataFrame, sessions: ir.Table) -> dict[str, tuple[str, str]]:
-    """Look up the log's own first reply: question_id to the log's name and the reply."""
-    wanted = {row["session_id"]: row["question_id"] for row in records(seed_questions)}
-    told = sessions.filter(sessions.session_id.isin(list(wanted)), sessions.first_answer.notnull())
-    found = told.select("session_id", "source", "first_answer").to_pandas()
-    return {
-        wanted[row["session_id"]]: (row["source"], row["first_answer"])
-        for row in records(found)
-        if row["first_answer"].strip()
-    }

@@ -1,7 +1,7 @@
 """The nodes of optimal facet selection, in the order rows pass them; each family lives in a file of its own."""
 
 from clarilm_kedro.pipelines.ofs.annotation import accept_annotations, annotate_optimal_facet
-from clarilm_kedro.pipelines.ofs.answers import accept_answers, answer_questions
+from clarilm_kedro.pipelines.ofs.answers import accept_answers, answer_questions, look_up_log_answers
 from clarilm_kedro.pipelines.ofs.candidates import build_candidates
 from clarilm_kedro.pipelines.ofs.dropping import collect_dropped_questions
 from clarilm_kedro.pipelines.ofs.examples import clean_in3_train, collect_examples
@@ -35,6 +35,7 @@ __all__ = [
     "collect_examples",
     "find_leakage",
     "judge_first_questions",
+    "look_up_log_answers",
     "plan_synthesis",
     "select_first_questions",
     "summarise_preferences",

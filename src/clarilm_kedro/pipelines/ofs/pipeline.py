@@ -160,8 +160,14 @@ def _annotation() -> Pipeline:
     return Pipeline(
         [
             Node(
+                func=nodes.look_up_log_answers,
+                inputs=["seed_questions", "sessions", "params:ofs.answers"],
+                outputs="log_answers",
+                name="look_up_log_answers",
+            ),
+            Node(
                 func=nodes.answer_questions,
-                inputs=["questions", "seed_questions", "sessions", "answer_prompt", "chat_llm", "params:ofs.answers"],
+                inputs=["questions", "log_answers", "answer_prompt", "chat_llm", "params:ofs.answers"],
                 outputs=["answer_replies", "answers_failed"],
                 name="answer_questions",
             ),
