@@ -42,7 +42,8 @@ def main() -> None:
     hand = written_pairs()
     tables = {f"hand-written, {relation}": pairs for relation, pairs in hand.items()}
     if arguments.in3:
-        tables["IN3, details of one task"] = in3_pairs(arguments.in3)
+        tables["IN3, details of one task"] = in3_pairs(arguments.in3, "description")
+        tables["IN3, the questions that ask for them"] = in3_pairs(arguments.in3, "inquiry")
     for name, pairs in tables.items():
         without, vetoed = merged(pairs, encode)
         for label, found in (("without", without), ("with", vetoed)):
@@ -61,15 +62,11 @@ def written_pairs() -> dict[str, list[Pair]]:
     return pairs
 
 
-def in3_pairs(paths: Sequence[Path]) -> list[Pair]:
-    """List all pairs of details of one task."""
+def in3_pairs(paths: Sequence[Path], field: str) -> list[Pair]:
+    """List all pairs of details of one task, by one of their texts."""
     lines = [line.strip() for path in paths for line in path.read_text(encoding="utf-8").split("\n")]
     tasks = [json.loads(line)["missing_details"] for line in lines if line]
-    return [
-        (one["description"], other["description"])
-        for details in tasks
-        for one, other in itertools.combinations(details, 2)
-    ]
+    return [(one[field], other[field]) for details in tasks for one, other in itertools.combinations(details, 2)]
 
 
 def merged(pairs: Sequence[Pair], encode: object) -> tuple[list[int], list[int]]:
@@ -88,7 +85,7 @@ def merged(pairs: Sequence[Pair], encode: object) -> tuple[list[int], list[int]]
 
 
 def timed(n_questions: int, model: str) -> str:
-    """Fuse questions of 20 facets of a model and 5 of FM-LOG each, and say how long it took."""
+    """Fuse questions of 20 facets of a model and 5 of FM-LOG each, and say how much of a core it took."""
     facets = sorted({facet for pairs in written_pairs().values() for pair in pairs for facet in pair} | world_facets())
     things = ["trip", "essay", "laptop", "recipe", "garden", "contract", "workout", "website", "gift", "course"]
     draw = random.Random(0)
@@ -107,18 +104,18 @@ def timed(n_questions: int, model: str) -> str:
 
     def encode(texts: list[str]) -> np.ndarray:
         nonlocal spent, encoded
-        began = time.perf_counter()
+        began = time.process_time()
         vectors = embedder.encode(texts)
-        spent, encoded = spent + time.perf_counter() - began, encoded + len(texts)
+        spent, encoded = spent + time.process_time() - began, encoded + len(texts)
         return vectors
 
-    began = time.perf_counter()
+    began = time.process_time()
     fused, merges = fuse(groups, encode, 0.90)
-    other = time.perf_counter() - began - spent
+    other = time.process_time() - began - spent
     return (
         f"{n_questions:,} questions, {sum(map(len, groups)):,} facets, {sum(map(len, fused)):,} left, {len(merges):,} "
-        f"merges and vetoes: {encoded:,} texts encoded in {spent:.1f} s ({encoded / spent:.0f} a second), everything "
-        f"else {other:.1f} s ({1e6 * other / n_questions:.0f} µs a question)."
+        f"merges and vetoes: {encoded:,} texts encoded in {spent:.1f} CPU seconds ({encoded / spent:.0f} a second), "
+        f"everything else {other:.1f} ({1e6 * other / n_questions:.0f} µs a question)."
     )
 
 

@@ -5,7 +5,7 @@ the cosine of the facet texts; and never what :mod:`clarilm_kedro.text.vetoes` k
 not compared: their wording shares the topic, which raises every cosine.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -95,10 +95,12 @@ def fuse(
         Per question, the candidates left, best first; and every merge and veto.
     """
     merges: list[Merge] = []
-    exact = [list(_merge_equal(number, group, merges)) for number, group in enumerate(groups)]
+    members = {member for group in groups for candidate in group for member in candidate.members}
+    normal = {member: normalise_facet(member) for member in members}
+    exact = [list(_merge_equal(number, group, normal, merges)) for number, group in enumerate(groups)]
     if threshold is None:
         return exact, merges
-    forms = [[_forms(candidate) for candidate in group] for group in exact]
+    forms = [[_forms(candidate, normal) for candidate in group] for group in exact]
     # A question with one facet has nothing to compare.
     texts = sorted({form for group in forms if len(group) > 1 for each in group for form in each}, key=_by_length)
     place = {text: number for number, text in enumerate(texts)}
@@ -113,15 +115,17 @@ def fuse(
     return fused, merges
 
 
-def _merge_equal(number: int, group: Sequence[Candidate], merges: list[Merge]) -> Iterator[Candidate]:
+def _merge_equal(
+    number: int, group: Sequence[Candidate], normal: Mapping[str, str], merges: list[Merge]
+) -> Iterator[Candidate]:
     """Merge candidates that share a normal form, best first."""
     sharing: dict[str, list[Candidate]] = {}
     for candidate in sorted(group, key=lambda each: each.standing):
-        forms = _forms(candidate)
+        forms = _forms(candidate, normal)
         # Several where a candidate with members meets candidates that are equal to some of them.
         known = {id(sharing[form]): sharing[form] for form in forms if form in sharing}
         joined = [each for cluster in known.values() for each in cluster] + [candidate]
-        for form in {form for each in joined for form in _forms(each)}:
+        for form in {form for each in joined for form in _forms(each, normal)}:
             sharing[form] = joined
     clusters = {id(cluster): cluster for cluster in sharing.values()}
     for cluster in sorted((_ordered(each) for each in clusters.values()), key=lambda each: each[0].standing):
@@ -196,8 +200,8 @@ def _veto(one: Candidate, other: Candidate) -> str | None:
     return next((words for words in found if words), None)
 
 
-def _forms(candidate: Candidate) -> tuple[str, ...]:
-    return tuple(sorted({normalise_facet(member) for member in candidate.members}))
+def _forms(candidate: Candidate, normal: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(sorted({normal[member] for member in candidate.members}))
 
 
 def _ordered(cluster: list[Candidate]) -> list[Candidate]:
@@ -206,6 +210,8 @@ def _ordered(cluster: list[Candidate]) -> list[Candidate]:
 
 def _joined(cluster: list[Candidate]) -> Candidate:
     """Make one candidate of several; the first represents them."""
+    if len(cluster) == 1:
+        return cluster[0]
     members = dict.fromkeys(member for each in cluster for member in each.members)
     return Candidate(
         cluster[0].facet,
