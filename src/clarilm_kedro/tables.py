@@ -33,10 +33,23 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], *, sort
         The table, with a fresh index.
     """
     frame = pd.DataFrame([{name: row[name] for name in columns} for row in rows], columns=list(columns))
-    frame = frame.astype({name: kind for name, kind in columns.items() if kind != "object"})
+    frame = typed(frame, columns)
     if sort_by:
         frame = frame.sort_values(sort_by, kind="stable")
     return frame.reset_index(drop=True)
+
+
+def typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Give a data frame the stated columns, in their order and with their types.
+
+    Args:
+        frame: Holds the columns, and maybe others, which are left out.
+        columns: Column name to pandas dtype (``object`` for lists).
+
+    Returns:
+        A new data frame.
+    """
+    return frame[list(columns)].astype({name: kind for name, kind in columns.items() if kind != "object"})
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

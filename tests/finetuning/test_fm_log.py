@@ -1,10 +1,13 @@
-import logging
-
-import pytest
-
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions
-from clarilm_kedro.finetuning.fm_log import FacetCandidate, detect, distinct_candidates, train
+from clarilm_kedro.finetuning.fm_log import (
+    OUTCOMES,
+    FacetCandidate,
+    adapter_digest,
+    draw,
+    read_generations,
+    train,
+)
 from clarilm_kedro.finetuning.sft import SftOptions
 from clarilm_kedro.finetuning.template import fm_log_completion
 
@@ -14,32 +17,36 @@ EXAMPLES = [
 ]
 
 
-def test_identical_facets_are_dropped_and_malformed_ones_counted() -> None:
+def test_identical_facets_are_dropped_and_every_generation_is_accounted_for() -> None:
     drawn = [
         Generation("budget\nWhat is your budget?", True),
         Generation("The budget\nHow much can you spend?", True),
         Generation("no question", True),
+        Generation("...\nWhat?", True),
         Generation("place\nWhere do you li", False),
+        Generation("a b c d\nWhat?", True),
         Generation("intended use\nWhat for?", True),
     ]
-    candidates, malformed = distinct_candidates(drawn)
+    candidates, outcomes = read_generations(drawn, facet_words=3)
     assert candidates == [
         FacetCandidate("budget", "What is your budget?", 0),
-        FacetCandidate("intended use", "What for?", 1),
+        FacetCandidate("intended use", "What for?", 6),
     ]
-    assert malformed == 2
+    assert outcomes == ["kept", "repeated", "malformed", "malformed", "unfinished", "too_long", "kept"]
+    assert set(outcomes) == set(OUTCOMES)
 
 
-def test_fm_log_proposes_what_it_was_trained_on(tiny: BaseModelSpec, caplog: pytest.LogCaptureFixture) -> None:
+def test_fm_log_proposes_what_it_was_trained_on(tiny: BaseModelSpec) -> None:
     options = SftOptions(seed=3, learning_rate=2e-2, epochs=60, batch_size=2, micro_batch_size=2)
     adapter = train(EXAMPLES, tiny, options)
     assert adapter.path is not None
     questions = [question for question, _ in EXAMPLES]
-    with caplog.at_level(logging.INFO):
-        found = detect(tiny, adapter.path, questions, SamplingOptions(k=2, temperature=0.1))
-    assert [row[0].facet for row in found] == ["intended use", "budget"]
-    assert found[1][0].clarifying_question == "What is your budget?"
-    assert "FM-LOG drew 4 candidates for 2 questions: 2 distinct facets, 2 repeated, 0 malformed" in caplog.text
+    drawn = draw(tiny, adapter.path, questions, SamplingOptions(k=2, temperature=0.1))
+    found = [read_generations(row, facet_words=12) for row in drawn]
+    assert [row[0].facet for row, _ in found] == ["intended use", "budget"]
+    assert found[1][0][0].clarifying_question == "What is your budget?"
+    assert [outcomes for _, outcomes in found] == [["kept", "repeated"]] * 2
+    assert len(adapter_digest(adapter.path)) == 64
 
 
 def test_too_few_examples_are_a_recorded_skip(tiny: BaseModelSpec) -> None:

@@ -14,15 +14,17 @@ from kedro.runner import SequentialRunner
 from clarilm_kedro.chat.endpoint import ChatEndpoint
 from clarilm_kedro.chat.errors import TooManyFailures
 from clarilm_kedro.chat.options import ChatEndpointOptions
+from clarilm_kedro.datasets.served_adapter import ServedAdapterDataset
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.pipelines.cfd import create_facet_detection, create_pipeline
-from clarilm_kedro.pipelines.cfd.nodes import accept_clarifications, detect_log_facets, fuse_facets
+from clarilm_kedro.pipelines.cfd.nodes import accept_clarifications, build_fm_log_examples, fuse_facets
 from clarilm_kedro.pipelines.cfd.schemas import (
     CANDIDATES,
     EXTRACTION_REPLIES,
     DetectionOptions,
     ExtractionOptions,
+    FusionOptions,
 )
 from clarilm_kedro.sample.server import SampleTeacherServer
 from clarilm_kedro.tables import FAILED, table
@@ -52,7 +54,9 @@ def candidate(question_id: str, rank: int, facet: str, source: str) -> dict[str,
         "facet": facet,
         "clarifying_question": f"{facet} ({source})?",
         "source": source,
-        "model": "m",
+        **dict.fromkeys(("teacher", "prompt_sha", "request_key", "model", "adapter_sha", "seed")),
+        **({"teacher": "t", "prompt_sha": "p", "request_key": f"r{rank}"} if source == "llm" else {}),
+        **({"model": "m", "adapter_sha": "a", "seed": 7} if source == "log" else {}),
     }
 
 
@@ -79,6 +83,9 @@ def test_a_session_is_read_to_its_clarifications(teacher: ChatEndpoint, project:
     assert list(zip(found["session_id"], found["index"], strict=True)) == [("a", 0)]
     assert set(found["teacher"]) == {"sample-teacher"}
     assert found["clarifying_question"].str.endswith("?").all()
+    assert list(found["window"]) == [0]
+    assert found["prompt_sha"].str.fullmatch("[0-9a-f]{64}").all()
+    assert found["request_key"].str.fullmatch("[0-9a-f]{64}").all()
 
 
 def test_facets_of_a_question_come_from_the_model_where_fm_log_was_skipped(
@@ -89,34 +96,79 @@ def test_facets_of_a_question_come_from_the_model_where_fm_log_was_skipped(
         "questions": MemoryDataset(questions),
         "fm_log_adapter": MemoryDataset(TrainedAdapter.skipped("too few"), copy_mode="assign"),
         "base_model": MemoryDataset(BaseModelSpec(source="packaged:smollm2"), copy_mode="assign"),
+        "fm_log_server": ServedAdapterDataset(model="fm-log"),
         "facets_prompt": MemoryDataset(prompt(project, "facets")),
         "chat_llm": MemoryDataset(teacher, copy_mode="assign"),
         "params:cfd.detection": MemoryDataset(DetectionOptions()),
+        "params:cfd.fusion": MemoryDataset(FusionOptions()),
     }
     pipeline: Pipeline = create_facet_detection()
-    found = SequentialRunner().run(pipeline, DataCatalog(inputs))["facets"].load()
+    outputs = SequentialRunner().run(pipeline, DataCatalog(inputs))
+    found = outputs["facets"].load()
     assert len(found) >= 4
+    assert outputs["fm_log_generations"].load()["drawn"].tolist() == [0]
+    assert set(found["teacher"]) == {"sample-teacher"}
+    assert found["request_key"].notna().all()
+    assert found[["model", "adapter_sha", "seed"]].isna().all(axis=None)
     assert list(found["rank"]) == sorted(found["rank"])
     assert all(list(sources) == ["llm"] for sources in found["sources"])
 
 
-def test_without_fm_log_there_are_no_log_facets() -> None:
-    questions = pd.DataFrame({"question_id": ["q1"], "question": ["Which one?"]})
-    base = BaseModelSpec(source="packaged:smollm2")
-    assert detect_log_facets(questions, TrainedAdapter.skipped("too few"), base, DetectionOptions()).empty
-
-
-def test_equal_facets_are_fused_and_name_both_sources() -> None:
+def test_fused_facets_name_both_sources_and_lead_back_to_them() -> None:
     llm = table([candidate("q", 0, "budget", "llm"), candidate("q", 1, "travel dates", "llm")], CANDIDATES)
-    log = table([candidate("q", 0, "Travel date", "log"), candidate("q", 1, "the city", "log")], CANDIDATES)
-    found = fuse_facets(log, llm)
-    assert {row["facet"]: list(row["sources"]) for row in found.to_dict("records")} == {
+    log = table([candidate("q", 0, "Travel date", "log"), candidate("q", 1, "cost limit", "log")], CANDIDATES)
+    found, merges = fuse_facets(log, llm, FusionOptions())
+    rows = found.set_index("facet")
+    assert {facet: list(sources) for facet, sources in rows["sources"].items()} == {
         "budget": ["llm"],
-        "travel dates": ["llm", "log"],
-        "the city": ["log"],
+        "Travel date": ["llm", "log"],
+        "cost limit": ["log"],
     }
-    shuffled = fuse_facets(log.iloc[::-1], llm.iloc[::-1])
-    pd.testing.assert_frame_equal(found, shuffled)
+    assert list(rows["members"]["Travel date"]) == ["Travel date", "travel dates"]
+    assert rows.loc["Travel date", ["clarifying_question", "request_key", "model"]].tolist() == [
+        "Travel date (log)?",
+        "r1",
+        "m",
+    ]
+    assert rows.loc["cost limit", ["teacher", "prompt_sha", "request_key"]].isna().all()
+    assert rows.loc["budget", ["model", "adapter_sha", "seed"]].isna().all()
+    assert merges[["question_id", "facet", "other_facet", "method"]].to_numpy().tolist() == [
+        ["q", "Travel date", "travel dates", "exact"]
+    ]
+    again, _ = fuse_facets(log.iloc[::-1], llm.iloc[::-1], FusionOptions())
+    pd.testing.assert_frame_equal(found, again)
+
+
+def test_a_candidate_id_is_that_of_its_facet_whatever_else_is_offered() -> None:
+    alone, _ = fuse_facets(
+        table([], CANDIDATES), table([candidate("q", 3, "Budgets", "llm")], CANDIDATES), FusionOptions()
+    )
+    beside = table([candidate("q", 0, "colour", "llm"), candidate("q", 1, "the budget", "llm")], CANDIDATES)
+    found, _ = fuse_facets(table([], CANDIDATES), beside, FusionOptions())
+    assert alone["candidate_id"][0] == found.set_index("facet")["candidate_id"]["the budget"]
+
+
+def test_what_a_veto_kept_apart_is_listed() -> None:
+    llm = table([candidate("q", 0, "left side", "llm"), candidate("q", 1, "right side", "llm")], CANDIDATES)
+    found, merges = fuse_facets(table([], CANDIDATES), llm, FusionOptions())
+    assert len(found) == 2
+    assert merges[["method", "words"]].to_numpy().tolist() == [["vetoed", "left / right"]]
+    assert merges["cosine"][0] >= 0.9
+
+
+def test_no_facets_at_all_give_empty_tables() -> None:
+    found, merges = fuse_facets(table([], CANDIDATES), table([], CANDIDATES), FusionOptions())
+    assert found.empty
+    assert merges.empty
+    assert {"members", "sources", "teacher"} <= set(found.columns)
+
+
+def test_examples_keep_the_clarifications_they_come_from() -> None:
+    row = {"question": "Plan my trip.", "facet": "budget", "clarifying_question": "How much?"}
+    mined = pd.DataFrame([{**row, "clarification_id": name} for name in ("c2", "c1")])
+    examples = build_fm_log_examples(mined)
+    assert examples["completion"].tolist() == ["budget\nHow much?"]
+    assert examples["clarification_ids"].tolist() == [["c1", "c2"]]
 
 
 def test_rejected_instances_do_not_count_as_failed_calls() -> None:
@@ -129,7 +181,8 @@ def test_rejected_instances_do_not_count_as_failed_calls() -> None:
         "model": "m",
         "excerpt": "",
     }
-    reply = {"row_id": "s#0", "session_id": "s", "source": "x", "clarifications": "[]", "teacher": "t"}
+    origin = {"teacher": "t", "prompt_sha": "p", "request_key": "k"}
+    reply = {"row_id": "s#0", "session_id": "s", "source": "x", "window": 0, "clarifications": "[]", **origin}
     replies = table([reply], EXTRACTION_REPLIES)
     options = ExtractionOptions(max_failed_share=0.1)
     assert accept_clarifications(replies, table([{**row, "kind": "rejected"}], FAILED), options).empty

@@ -1,9 +1,9 @@
 """FM-LOG: facets as users of the logs clarified them (sections 3.2.2 and 3.2.3)."""
 
-import logging
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions, sample_generations
@@ -13,22 +13,22 @@ from clarilm_kedro.finetuning.sft import SftOptions, train_sft
 from clarilm_kedro.finetuning.template import fm_log_prompt, parse_fm_log
 from clarilm_kedro.text.normalise import normalise_facet
 
-logger = logging.getLogger(__name__)
+#: What can become of a generation.
+OUTCOMES = ("kept", "repeated", "malformed", "unfinished", "too_long")
 
 
-@dataclass(frozen=True)
-class FacetCandidate:
+class FacetCandidate(NamedTuple):
     """A facet that FM-LOG proposes for a question.
 
     Attributes:
         facet: A short noun or clause.
         clarifying_question: The question that asks for it.
-        rank: Position among the question's distinct candidates, from 0.
+        sample: Number of the generation it was read from, from 0.
     """
 
     facet: str
     clarifying_question: str
-    rank: int
+    sample: int
 
 
 def train(
@@ -68,50 +68,54 @@ def train(
     )
 
 
-def detect(
+def draw(
     base: BaseModelSpec, adapter: Path, questions: Sequence[str], options: SamplingOptions
-) -> list[list[FacetCandidate]]:
-    """Draw k candidates per question and drop facets that are identical to an earlier one (Eq. 3).
-
-    Generations that are not a facet and a question, or that ran into the length limit, are left out and counted in
-    the log.
+) -> list[list[Generation]]:
+    """Draw k generations per question (Eq. 3), in this process.
 
     Args:
         base: The base model FM-LOG was trained on.
         adapter: Folder of FM-LOG's adapter.
         questions: User questions.
-        options: How candidates are drawn.
+        options: How they are drawn.
 
     Returns:
-        Per question, at most k candidates with distinct facets.
+        Per question, k generations, to be read by :func:`read_generations`.
     """
-    drawn = sample_generations(base, adapter, [fm_log_prompt(question) for question in questions], options)
-    found = [distinct_candidates(row) for row in drawn]
-    n, malformed = sum(map(len, drawn)), sum(missing for _, missing in found)
-    kept = sum(len(row) for row, _ in found)
-    logger.info(
-        "FM-LOG drew %d candidates for %d questions: %d distinct facets, %d repeated, %d malformed.",
-        n, len(questions), kept, n - kept - malformed, malformed,
-    )  # fmt: skip
-    return [row for row, _ in found]
+    return sample_generations(base, adapter, [fm_log_prompt(question) for question in questions], options)
 
 
-def distinct_candidates(drawn: Sequence[Generation]) -> tuple[list[FacetCandidate], int]:
-    """Read one question's generations.
+def read_generations(drawn: Sequence[Generation], facet_words: int) -> tuple[list[FacetCandidate], list[str]]:
+    """Read one question's generations, wherever they were drawn.
 
     Args:
         drawn: Generations in the order they were drawn.
+        facet_words: Longest facet allowed, in words.
 
     Returns:
-        Candidates with distinct facets (compared in normal form), and how many generations were malformed.
+        Candidates with distinct facets (compared in normal form), and what became of each generation: one of
+        :data:`OUTCOMES`.
     """
     candidates: dict[str, FacetCandidate] = {}
-    malformed = 0
-    for generation in drawn:
+    outcomes = []
+    for sample, generation in enumerate(drawn):
         parsed = parse_fm_log(generation.text) if generation.finished else None
-        if parsed is None:
-            malformed += 1
+        key = normalise_facet(parsed[0]) if parsed else ""
+        if not generation.finished:
+            outcomes.append("unfinished")
+        elif parsed is None or not key:
+            outcomes.append("malformed")
+        elif len(parsed[0].split()) > facet_words:
+            outcomes.append("too_long")
+        elif key in candidates:
+            outcomes.append("repeated")
         else:
-            key = normalise_facet(parsed[0])
-            candidates.setdefault(key, FacetCandidate(*parsed, rank=len(candidates)))
-    return list(candidates.values()), malformed
+            outcomes.append("kept")
+            candidates[key] = FacetCandidate(*parsed, sample)
+    return list(candidates.values()), outcomes
+
+
+def adapter_digest(adapter: Path) -> str:
+    """Give the SHA-256 of an adapter's weights."""
+    with (adapter / "adapter_model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from clarilm_kedro.pipelines.cfd.nodes import (
     accept_clarifications,
     accept_llm_facets,
+    accept_log_facets,
     build_fm_log_examples,
     detect_log_facets,
     extract_clarifications,
@@ -52,9 +53,15 @@ def create_facet_detection(**_: object) -> Pipeline:
         [
             Node(
                 func=detect_log_facets,
-                inputs=["questions", "fm_log_adapter", "base_model", "params:cfd.detection"],
-                outputs="log_facets",
+                inputs=["questions", "fm_log_adapter", "base_model", "fm_log_server", "params:cfd.detection"],
+                outputs=["log_facet_replies", "log_facets_failed"],
                 name="detect_log_facets",
+            ),
+            Node(
+                func=accept_log_facets,
+                inputs=["log_facet_replies", "log_facets_failed", "params:cfd.detection"],
+                outputs=["log_facets", "fm_log_generations"],
+                name="accept_log_facets",
             ),
             Node(
                 func=list_llm_facets,
@@ -68,6 +75,11 @@ def create_facet_detection(**_: object) -> Pipeline:
                 outputs="llm_facets",
                 name="accept_llm_facets",
             ),
-            Node(func=fuse_facets, inputs=["log_facets", "llm_facets"], outputs="facets", name="fuse_facets"),
+            Node(
+                func=fuse_facets,
+                inputs=["log_facets", "llm_facets", "params:cfd.fusion"],
+                outputs=["facets", "facet_merges"],
+                name="fuse_facets",
+            ),
         ]
     )

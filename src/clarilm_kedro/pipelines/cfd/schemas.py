@@ -6,6 +6,7 @@ from clarilm_kedro.finetuning.decoding import SamplingOptions
 from clarilm_kedro.finetuning.options import OnTooFew
 from clarilm_kedro.finetuning.sft import SftOptions
 from clarilm_kedro.options import Options
+from clarilm_kedro.pipelines.stages import MADE_BY
 
 
 class ExtractedClarification(BaseModel):
@@ -65,25 +66,61 @@ class DetectionOptions(SamplingOptions):
     max_failed_share: float = Field(0.02, ge=0, le=1, description="the run stops when more calls than this failed")
 
 
+class FusionOptions(Options):
+    """When two facets of a question count as one (section 3.2.5)."""
+
+    embedding_model: str = Field("packaged:minilm", description="sentence encoder that facets are compared by")
+    threshold: float | None = Field(
+        0.90,
+        gt=0,
+        le=1,
+        description="least cosine of two merged facets; 0.80 merges more, some of it wrongly; null: equal ones only",
+    )
+
+
 EXTRACTION_REPLIES = {
     "row_id": "str",
     "session_id": "str",
     "source": "str",
+    "window": "int64",
     "clarifications": "str",
-    "teacher": "str",
+    **MADE_BY,
 }
 CLARIFICATIONS = {
     "clarification_id": "str",
     "session_id": "str",
     "source": "str",
+    "window": "int64",
     "index": "int64",
     "question": "str",
     "clarifying_question": "str",
     "clarified_question": "str",
     "facet": "str",
-    "teacher": "str",
+    **MADE_BY,
 }
-FM_LOG_EXAMPLES = {"example_id": "str", "question": "str", "completion": "str"}
+FM_LOG_EXAMPLES = {"example_id": "str", "question": "str", "completion": "str", "clarification_ids": "object"}
+#: Which FM-LOG drew a generation: its name, SHA-256 of the adapter (null behind an endpoint), seed of the draws.
+_FM_LOG = {"model": "str", "adapter_sha": "str", "seed": "Int64"}
+LOG_FACET_REPLIES = {
+    "question_id": "str",
+    "question": "str",
+    "sample": "int64",
+    "text": "str",
+    "finished": "bool",
+    "request_key": "str",
+    **_FM_LOG,
+}
+FM_LOG_GENERATIONS = {
+    "model": "str",
+    "questions": "int64",
+    "drawn": "int64",
+    "kept": "int64",
+    "repeated": "int64",
+    "malformed": "int64",
+    "unfinished": "int64",
+    "too_long": "int64",
+}
+FACET_REPLIES = {"question_id": "str", "question": "str", "facets": "str", **MADE_BY}
 CANDIDATES = {
     "question_id": "str",
     "question": "str",
@@ -91,7 +128,8 @@ CANDIDATES = {
     "facet": "str",
     "clarifying_question": "str",
     "source": "str",
-    "model": "str",
+    **MADE_BY,
+    **_FM_LOG,
 }
 FACETS = {
     "question_id": "str",
@@ -101,5 +139,17 @@ FACETS = {
     "clarifying_question": "str",
     "sources": "object",
     "rank": "int64",
+    "members": "object",
+    **MADE_BY,
+    **_FM_LOG,
 }
-FACET_REPLIES = {"question_id": "str", "question": "str", "facets": "str", "teacher": "str"}
+FACET_MERGES = {
+    "question_id": "str",
+    "facet": "str",
+    "other_facet": "str",
+    "method": "str",
+    "cosine": "float64",
+    "words": "str",
+    "sources": "object",
+    "other_sources": "object",
+}
