@@ -118,10 +118,11 @@ def test_facets_are_listed_once_for_a_question_in_both_sets() -> None:
     questions = draw_questions(gold(NECESSITY), gold(FACETS), DrawOptions(max_questions=4))
     shared = questions["question"].iloc[0]
     tasks = draw_in3_tasks(gold([in3(shared, "3"), in3("Buy a bike", "1")]), Records(), DrawOptions())
-    asked, no_log_facets = gather_facet_questions(questions, tasks)
+    asked, no_log_facets, no_log_answers = gather_facet_questions(questions, tasks)
     assert len(asked) == 5
     assert asked["question_id"].is_unique
     assert no_log_facets.empty
+    assert no_log_answers.empty
 
 
 @pytest.mark.parametrize("limit", [None, 6])

@@ -170,11 +170,13 @@ def list_gold_candidates(questions: pd.DataFrame) -> pd.DataFrame:
     """
     rows = [
         {
+            **dict.fromkeys(FACETS),
             **row,
             "candidate_id": stable_id(row["question_id"], normalise_facet(facet), length=8),
             "facet": facet,
             "clarifying_question": clarifying_question,
             "sources": ["gold"],
+            "members": [facet],
             "rank": rank,
         }
         for row in records(questions)

@@ -52,9 +52,21 @@ def create_recall(**_: object) -> Pipeline:
     """
     of_run = ("questions", "log_facets", "llm_facets", "facets")
     inner = observe(
-        cfd.create_facet_detection().only_nodes("detect_log_facets", "fuse_facets"),
-        names={"detect_log_facets": "detect_in3_log_facets", "fuse_facets": "fuse_in3_facets"},
-        datasets={"questions": "in3_tasks", "log_facets": "in3_log_facets", "facets": "in3_facets"},
+        cfd.create_facet_detection().only_nodes("detect_log_facets", "accept_log_facets", "fuse_facets"),
+        names={
+            "detect_log_facets": "detect_in3_log_facets",
+            "accept_log_facets": "accept_in3_log_facets",
+            "fuse_facets": "fuse_in3_facets",
+        },
+        datasets={
+            "questions": "in3_tasks",
+            "log_facet_replies": "in3_log_facet_replies",
+            "log_facets_failed": "in3_log_facets_failed",
+            "log_facets": "in3_log_facets",
+            "fm_log_generations": "in3_fm_log_generations",
+            "facets": "in3_facets",
+            "facet_merges": "in3_facet_merges",
+        },
     ) + Pipeline(
         [
             Node(
