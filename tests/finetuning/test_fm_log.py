@@ -5,7 +5,7 @@ import pytest
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions
 from clarilm_kedro.finetuning.fm_log import FacetCandidate, detect, distinct_candidates, train
-from clarilm_kedro.finetuning.sft import SftOptions
+from clarilm_kedro.finetuning.options import SftOptions
 from clarilm_kedro.finetuning.template import fm_log_completion
 
 EXAMPLES = [

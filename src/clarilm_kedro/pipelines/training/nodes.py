@@ -8,9 +8,10 @@ from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.calibration import DEFAULT_THRESHOLD, Calibration, fit_threshold
 from clarilm_kedro.finetuning.decoding import ask_probabilities
-from clarilm_kedro.finetuning.dpo import DpoOptions, PreferencePair, train_dpo
+from clarilm_kedro.finetuning.dpo import PreferencePair, train_dpo
+from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
-from clarilm_kedro.finetuning.sft import SftOptions, train_sft
+from clarilm_kedro.finetuning.sft import train_sft
 from clarilm_kedro.finetuning.template import clarification_prompt, completion
 from clarilm_kedro.pipelines.training.schemas import CalibrationOptions, ClarilmDpoOptions, ClarilmSftOptions
 from clarilm_kedro.tables import records

@@ -3,9 +3,7 @@
 from pydantic import Field
 
 from clarilm_kedro.finetuning.calibration import Objective
-from clarilm_kedro.finetuning.dpo import DpoOptions
-from clarilm_kedro.finetuning.options import OnTooFew
-from clarilm_kedro.finetuning.sft import SftOptions
+from clarilm_kedro.finetuning.options import DpoOptions, OnTooFew, SftOptions
 from clarilm_kedro.options import Options
 
 
