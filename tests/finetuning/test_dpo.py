@@ -212,6 +212,35 @@ def test_too_few_pairs_stop_or_are_recorded(
     assert "(11 more are longer than max_length)" in skipped.report["reason"]
 
 
+def test_an_adapter_of_another_base_model_is_refused(
+    tiny: BaseModelSpec, sft_adapter: TrainedAdapter, pairs: list[PreferencePair], options: DpoOptions
+) -> None:
+    assert sft_adapter.path is not None
+    other = tiny.model_copy(update={"source": "packaged:smollm2"})
+    with pytest.raises(ClarilmError, match=r"was trained on .* and base_model.source is packaged:smollm2"):
+        train_dpo(pairs, other, sft_adapter.path, options)
+
+
+def test_the_base_model_as_reference_gives_another_first_loss(
+    tiny: BaseModelSpec, sft_adapter: TrainedAdapter, pairs: list[PreferencePair], options: DpoOptions
+) -> None:
+    """As LLaMA-Factory trains from an adapter: the reference is the base model, and the first loss is not ln 2."""
+    assert sft_adapter.path is not None
+    base = options.model_copy(update={"epochs": 1, "reference": "base"})
+    report = train_dpo(pairs, tiny, sft_adapter.path, base).report
+    assert report["first_preference_loss"] is None
+    assert abs(report["curve"][0]["preference"] - math.log(2)) > 0.01
+
+
+def test_supervised_rows_must_be_there(
+    tiny: BaseModelSpec, sft_adapter: TrainedAdapter, pairs: list[PreferencePair], options: DpoOptions
+) -> None:
+    assert sft_adapter.path is not None
+    rows = options.model_copy(update={"supervised_source": "sft_rows"})
+    with pytest.raises(ClarilmError, match="no row of sft_train that fits max_length"):
+        train_dpo(pairs, tiny, sft_adapter.path, rows)
+
+
 def test_dpo_without_an_adapter_says_what_to_do(
     tiny: BaseModelSpec, pairs: list[PreferencePair], options: DpoOptions, tmp_path: Path
 ) -> None:

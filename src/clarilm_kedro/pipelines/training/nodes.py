@@ -9,9 +9,10 @@ from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.calibration import DEFAULT_THRESHOLD, Calibration, fit_threshold
 from clarilm_kedro.finetuning.decoding import ask_probabilities
 from clarilm_kedro.finetuning.dpo import PreferencePair, train_dpo
+from clarilm_kedro.finetuning.launch import LaunchOptions
 from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
-from clarilm_kedro.finetuning.sft import train_sft
+from clarilm_kedro.finetuning.sft import SftRow, train_sft
 from clarilm_kedro.finetuning.template import clarification_prompt, completion
 from clarilm_kedro.pipelines.training.schemas import CalibrationOptions, ClarilmDpoOptions, ClarilmSftOptions
 from clarilm_kedro.tables import records
@@ -19,13 +20,16 @@ from clarilm_kedro.tables import records
 _OF_THE_NODE = {"min_examples", "on_too_few"}
 
 
-def train_clarilm_sft(sft_train: pd.DataFrame, base_model: BaseModelSpec, options: ClarilmSftOptions) -> TrainedAdapter:
+def train_clarilm_sft(
+    sft_train: pd.DataFrame, base_model: BaseModelSpec, options: ClarilmSftOptions, launch: LaunchOptions
+) -> TrainedAdapter:
     """Fine-tune ClariLM on the chosen replies, with the "Need Clarification" part in the template (Eq. 5).
 
     Args:
         sft_train: Columns question, asks, text.
         base_model: The base model.
         options: How it is trained; below ``min_examples`` nothing is.
+        launch: Where it is trained, and where an interrupted training is kept.
 
     Returns:
         The adapter with its report, or the recorded skip.
@@ -33,11 +37,11 @@ def train_clarilm_sft(sft_train: pd.DataFrame, base_model: BaseModelSpec, option
     Raises:
         ClarilmError: There are too few rows and ``on_too_few`` is ``fail``.
     """
-    rows = [(clarification_prompt(row["question"]), completion(row["asks"], row["text"])) for row in records(sft_train)]
     return train_sft(
-        rows,
+        _sft_rows(sft_train),
         base_model,
         SftOptions(**options.model_dump(exclude=_OF_THE_NODE)),
+        launch=launch,
         run_name="clarilm_sft",
         min_examples=options.min_examples,
         on_too_few=options.on_too_few,
@@ -46,17 +50,21 @@ def train_clarilm_sft(sft_train: pd.DataFrame, base_model: BaseModelSpec, option
 
 def align_clarilm_dpo(
     dpo_train: pd.DataFrame,
+    sft_train: pd.DataFrame,
     clarilm_sft_adapter: TrainedAdapter,
     base_model: BaseModelSpec,
     options: ClarilmDpoOptions,
+    launch: LaunchOptions,
 ) -> TrainedAdapter:
     """Align the SFT model with the preferences (Eq. 6).
 
     Args:
         dpo_train: Columns question, chosen, rejected, chosen_asks, rejected_asks.
+        sft_train: Columns question, asks, text; mixed in where ``supervised_source`` is ``sft_rows``.
         clarilm_sft_adapter: Where DPO starts, and what it is held to.
         base_model: The base model.
         options: How it is trained; below ``min_examples`` nothing is.
+        launch: Where it is trained, and where an interrupted training is kept.
 
     Returns:
         The adapter with its report, or the recorded skip.
@@ -80,6 +88,8 @@ def align_clarilm_dpo(
         base_model,
         clarilm_sft_adapter.path,
         DpoOptions(**options.model_dump(exclude=_OF_THE_NODE)),
+        supervised=_sft_rows(sft_train),
+        launch=launch,
         run_name="clarilm_dpo",
         min_examples=options.min_examples,
         on_too_few=options.on_too_few,
@@ -122,6 +132,10 @@ def calibrate_ask_threshold(
             "(limits.validation_questions), or set on_too_few to skip."
         )
     return found
+
+
+def _sft_rows(sft_train: pd.DataFrame) -> list[SftRow]:
+    return [(clarification_prompt(row["question"]), completion(row["asks"], row["text"])) for row in records(sft_train)]
 
 
 def _calibrate(
