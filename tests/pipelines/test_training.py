@@ -126,7 +126,7 @@ def test_too_few_rows_stop_the_run_where_that_is_asked_for(
 ) -> None:
     with pytest.raises(ClarilmError, match="at least 99 are needed"):
         train_clarilm_sft(sft_train, tiny, ClarilmSftOptions(**options(min_examples=99, on_too_few="fail")), IN_PROCESS)
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": tiny.source}))
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": tiny.source, "r": 8}))
     adapter = TrainedAdapter(tmp_path, {"status": "trained"})
     many = ClarilmDpoOptions(**options(min_examples=99, on_too_few="skip"))
     skipped = align_clarilm_dpo(dpo_train, sft_train, adapter, tiny, many, IN_PROCESS)

@@ -11,6 +11,7 @@ from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_tokenizer
 from clarilm_kedro.finetuning.encoding import encode
 from clarilm_kedro.finetuning.jobs import Job
 from clarilm_kedro.finetuning.launch import IN_PROCESS, LaunchOptions, run_job
+from clarilm_kedro.finetuning.memory_plan import plan_training
 from clarilm_kedro.finetuning.options import DpoOptions, OnTooFew
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.finetuning.running import too_few
@@ -63,7 +64,7 @@ def train_dpo(
             rows where they are asked for.
     """
     options.accumulation(launch.world())
-    _check_adapter(sft_adapter, base)
+    rank = _checked_rank(sft_adapter, base)
     if len(pairs) < min_examples:
         return too_few("preference pairs", len(pairs), 0, min_examples, on_too_few)
     tokenizer = load_tokenizer(base)
@@ -79,6 +80,9 @@ def train_dpo(
         processes=launch.world(),
         checkpoint_steps=launch.checkpoint_steps,
     )
+    plan = plan_training(run_name, base, options, method="dpo", rank=rank, shards=launch.shards)
+    logger.info(plan)
+    plan.check()
     mixed_in = _encode_supervised(tokenizer, supervised, options)
     trained = run_job(job, options, rows, launch, supervised=mixed_in)
     return trained.with_report(pairs=len(rows), pairs_over_length=n_over)
@@ -124,9 +128,11 @@ def _encode_supervised(tokenizer: Any, rows: Sequence[SftRow], options: DpoOptio
     return [{"prompt_ids": row.prompt, "completion_ids": row.completion} for row in fitting]
 
 
-def _check_adapter(folder: Path, base: BaseModelSpec) -> None:
+def _checked_rank(folder: Path, base: BaseModelSpec) -> int:
+    """Give the rank of the adapter to start from, which must be one for this base model."""
     try:
-        trained_on = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        trained_on, rank = config["base_model_name_or_path"], int(config["r"])
     except (OSError, ValueError, KeyError) as error:
         raise ClarilmError(f"There is no adapter in {folder}: train clarilm_sft_adapter first.") from error
     if trained_on != base.source:
@@ -134,3 +140,4 @@ def _check_adapter(folder: Path, base: BaseModelSpec) -> None:
             f"The adapter in {folder} was trained on {trained_on}, and base_model.source is {base.source}. Train "
             "clarilm_sft_adapter again on this base model."
         )
+    return rank

@@ -46,6 +46,11 @@ class LaunchOptions(Options):
             raise ValueError("accelerate_config belongs to launcher accelerate, which needs one")
         return self
 
+    @property
+    def shards(self) -> int:
+        """Devices that share the base weights; DDP gives each all of them."""
+        return self.world() if self.accelerate_config else 1
+
     def world(self) -> int:
         """Give the number of processes over all machines."""
         if self.launcher == "in_process":

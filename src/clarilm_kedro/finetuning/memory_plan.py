@@ -87,6 +87,14 @@ class MemoryPlan:
         """All of it."""
         return self.weights + self.adapter + self.optimizer + self.activations + self.logits + self.headroom
 
+    def __str__(self) -> str:
+        has = "" if self.available is None else f" of {self.available:.1f} GB"
+        return (
+            f"{self.what} needs about {self.total:.2f} GB{has} on each device: weights {self.weights:.2f}, adapter "
+            f"{self.adapter:.2f}, optimizer {self.optimizer:.2f}, activations {self.activations:.2f}, logits "
+            f"{self.logits:.2f}, headroom {self.headroom:.2f}."
+        )
+
     def check(self) -> None:
         """Stop before anything is loaded where it cannot fit.
 
@@ -201,7 +209,8 @@ def plan_training(
     options: TrainingOptions,
     *,
     method: Literal["sft", "dpo"],
-    rank: int | None = None,
+    rank: int = 8,
+    shards: int = 1,
     available: float | None = None,
 ) -> MemoryPlan:
     """Plan a training as its options say.
@@ -212,19 +221,20 @@ def plan_training(
         options: The method's options.
         method: ``sft`` or ``dpo``.
         rank: Of the adapter that DPO starts from; SFT's stands in its options.
+        shards: Devices that share the base weights.
         available: Gigabytes per device; None takes those of this machine.
 
     Returns:
         The plan.
     """
-    given = options.lora_rank if isinstance(options, LoraOptions) else rank
     return plan_memory(
         what,
         model_shape(spec),
         options,
         method=method,
         dtype=resolve_dtype(spec),
-        rank=given or 8,
+        rank=options.lora_rank if isinstance(options, LoraOptions) else rank,
+        shards=shards,
         available=device_memory() if available is None else available,
     )
 

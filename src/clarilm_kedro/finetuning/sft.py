@@ -8,6 +8,7 @@ from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_tokenizer
 from clarilm_kedro.finetuning.encoding import Encoded, encode
 from clarilm_kedro.finetuning.jobs import Job
 from clarilm_kedro.finetuning.launch import IN_PROCESS, LaunchOptions, run_job
+from clarilm_kedro.finetuning.memory_plan import plan_training
 from clarilm_kedro.finetuning.options import OnTooFew, SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.finetuning.running import too_few
@@ -67,6 +68,9 @@ def train_sft(
         processes=launch.world(),
         checkpoint_steps=launch.checkpoint_steps,
     )
+    plan = plan_training(run_name, base, options, method="sft", shards=launch.shards)
+    logger.info(plan)
+    plan.check()
     ids = [{"prompt_ids": row.prompt, "completion_ids": row.completion} for row in encoded]
     return run_job(job, options, ids, launch).with_report(rows=len(encoded), rows_over_length=n_over)
 
