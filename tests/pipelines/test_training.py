@@ -14,7 +14,12 @@ from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.launch import IN_PROCESS, LaunchOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.pipelines.training import create_pipeline
-from clarilm_kedro.pipelines.training.nodes import align_clarilm_dpo, calibrate_ask_threshold, train_clarilm_sft
+from clarilm_kedro.pipelines.training.nodes import (
+    align_clarilm_dpo,
+    calibrate_ask_threshold,
+    sample_to_ask_rate,
+    train_clarilm_sft,
+)
 from clarilm_kedro.pipelines.training.schemas import CalibrationOptions, ClarilmDpoOptions, ClarilmSftOptions
 from finetuning.tiny import save_tiny_model
 
@@ -150,3 +155,14 @@ def test_booleans_from_parquet_are_understood(tiny: BaseModelSpec, sft_train: pd
     skipped = TrainedAdapter.skipped("x")
     again = calibrate_ask_threshold(rows, skipped, skipped, tiny, CalibrationOptions(min_examples=4))
     assert again == calibrate_ask_threshold(sft_train, skipped, skipped, tiny, CalibrationOptions(min_examples=4))
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(None, (6, 6)), (0.5, (6, 6)), (0.25, (2, 6)), (0.75, (6, 2))])
+def test_rows_are_sampled_to_the_asking_rate(
+    rate: float | None, expected: tuple[int, int], sft_train: pd.DataFrame
+) -> None:
+    kept = sample_to_ask_rate(sft_train, rate, 7)
+    assert (int(kept["asks"].sum()), int((~kept["asks"]).sum())) == expected
+    mixed = sample_to_ask_rate(sft_train.sample(frac=1, random_state=1), rate, 7)
+    assert set(mixed["row_id"]) == set(kept["row_id"])
+    assert len(sample_to_ask_rate(sft_train[sft_train["asks"]], rate, 7)) == 6

@@ -16,8 +16,9 @@ from clarilm_kedro.finetuning.sft import SftRow, train_sft
 from clarilm_kedro.finetuning.template import clarification_prompt, completion
 from clarilm_kedro.pipelines.training.schemas import CalibrationOptions, ClarilmDpoOptions, ClarilmSftOptions
 from clarilm_kedro.tables import records
+from clarilm_kedro.text.hashing import stable_order
 
-_OF_THE_NODE = {"min_examples", "on_too_few"}
+_OF_THE_NODE = {"min_examples", "on_too_few", "ask_rate"}
 
 
 def train_clarilm_sft(
@@ -38,7 +39,7 @@ def train_clarilm_sft(
         ClarilmError: There are too few rows and ``on_too_few`` is ``fail``.
     """
     return train_sft(
-        _sft_rows(sft_train),
+        _sft_rows(sample_to_ask_rate(sft_train, options.ask_rate, options.seed)),
         base_model,
         SftOptions(**options.model_dump(exclude=_OF_THE_NODE)),
         launch=launch,
@@ -46,6 +47,32 @@ def train_clarilm_sft(
         min_examples=options.min_examples,
         on_too_few=options.on_too_few,
     )
+
+
+def sample_to_ask_rate(sft_train: pd.DataFrame, ask_rate: float | None, seed: int) -> pd.DataFrame:
+    """Drop rows of the label there are too many of, until the rows that ask have the wanted share.
+
+    Args:
+        sft_train: Columns row_id, asks.
+        ask_rate: The share; None keeps every row.
+        seed: Draws the rows that stay.
+
+    Returns:
+        The rows kept, in their order; all of them where one label is missing.
+    """
+    n_ask = int(sft_train["asks"].sum())
+    n_answer = len(sft_train) - n_ask
+    if ask_rate is None or not n_ask or not n_answer:
+        return sft_train
+    wanted = {
+        True: min(n_ask, round(n_answer * ask_rate / (1 - ask_rate))),
+        False: min(n_answer, round(n_ask * (1 - ask_rate) / ask_rate)),
+    }
+    kept: set[str] = set()
+    for asks, n in wanted.items():
+        ids = sft_train.loc[sft_train["asks"] == asks, "row_id"]
+        kept |= set(stable_order(ids, seed, str)[:n])
+    return sft_train[sft_train["row_id"].isin(kept)]
 
 
 def align_clarilm_dpo(
@@ -149,4 +176,11 @@ def _calibrate(
         base_model, adapter.path if adapter else None, list(validation["question"]), options.batch_size
     )
     needs = [bool(asks) for asks in validation["asks"]]
-    return fit_threshold(p_ask, needs, options.objective, min_examples=options.min_examples).as_json()
+    return fit_threshold(
+        p_ask,
+        needs,
+        options.objective,
+        min_examples=options.min_examples,
+        cost_missed=options.cost_missed,
+        cost_needless=options.cost_needless,
+    ).as_json()
