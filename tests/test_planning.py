@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,7 +12,12 @@ from clarilm_kedro.chat.stage import ask
 from clarilm_kedro.chat.types import ChatModel, ChatRequest, Message
 from clarilm_kedro.datasets.chat_endpoint import ChatEndpointDataset, close_chat_models
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.planning import plan_pipeline
+from clarilm_kedro.finetuning.base_model import BaseModelSpec
+from clarilm_kedro.finetuning.launch import LaunchOptions
+from clarilm_kedro.pipelines import training
+from clarilm_kedro.pipelines.training.schemas import CalibrationOptions, ClarilmDpoOptions, ClarilmSftOptions
+from clarilm_kedro.planning import plan_pipeline, plan_trainings
+from finetuning.tiny import save_tiny_model
 
 STAGE = StageAssumption(asks_as="s", per="middle", prompt_tokens=10, completion_tokens=5)
 
@@ -77,3 +83,25 @@ def test_a_stage_of_which_nothing_is_known_is_named(tmp_path: Path) -> None:
     plans = plan_pipeline(PIPELINE, catalog(tmp_path, "http://127.0.0.1:9/v1"), PlanOptions(datasets={}, stages={}))
     with pytest.raises(ClarilmError, match="set max_tokens"):
         list(plans)
+
+
+def training_catalog(tiny: BaseModelSpec, **launch: Any) -> DataCatalog:
+    return DataCatalog(
+        {
+            "base_model": MemoryDataset(tiny, copy_mode="assign"),
+            "params:training.sft": MemoryDataset(ClarilmSftOptions(batch_size=32, micro_batch_size=8)),
+            "params:training.dpo": MemoryDataset(ClarilmDpoOptions(batch_size=16, micro_batch_size=4)),
+            "params:training.calibration": MemoryDataset(CalibrationOptions()),
+            "params:training.launch": MemoryDataset(LaunchOptions(**launch)),
+        }
+    )
+
+
+def test_trainings_are_planned_per_device(tmp_path: Path) -> None:
+    tiny = BaseModelSpec(source=str(save_tiny_model(tmp_path)), dtype="float32")
+    plans = list(plan_trainings(training.create_pipeline(), training_catalog(tiny), 4, 80.0))
+    assert [plan.what for plan in plans] == ["train_clarilm_sft", "align_clarilm_dpo"]
+    assert all(plan.available == 80.0 and plan.total < 1 for plan in plans)
+    three = training_catalog(tiny, launcher="torchrun", processes=3)
+    with pytest.raises(ClarilmError, match="batch_size 32 is not a multiple of micro_batch_size 8 times 3"):
+        list(plan_trainings(training.create_pipeline(), three, None, 80.0))

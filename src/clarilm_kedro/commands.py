@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from kedro.framework.cli.utils import _split_params
@@ -13,6 +13,10 @@ from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
+
+if TYPE_CHECKING:
+    from clarilm_kedro.chat.plan import StagePlan
+    from clarilm_kedro.finetuning.memory_plan import MemoryPlan
 
 NEXT = """
 Where to look next
@@ -69,18 +73,32 @@ def audit(env: str | None, params: dict[str, Any]) -> None:
 @_ENV
 @_PARAMS
 @click.option("--pipeline", "-p", default="__default__", help="The pipeline, as for `kedro run`.")
-def plan(env: str | None, params: dict[str, Any], pipeline: str) -> None:
-    """Print the chat requests that a run would send and what they would cost; sends and writes nothing."""
+@click.option("--gpus", type=click.IntRange(1), default=None, help="Plan trainings for so many GPUs per machine.")
+@click.option("--gpu-memory", type=float, default=None, help="Gigabytes of each; else those of this machine.")
+def plan(env: str | None, params: dict[str, Any], pipeline: str, gpus: int | None, gpu_memory: float | None) -> None:
+    """Print the chat requests that a run would send, what they would cost, and the memory of its trainings.
+
+    Sends, loads and writes nothing.
+    """
     from kedro.framework.project import pipelines
 
     from clarilm_kedro.chat.plan import PlanOptions
-    from clarilm_kedro.planning import plan_pipeline
+    from clarilm_kedro.planning import plan_pipeline, plan_trainings
 
     with _context(env, params) as context:
         if pipeline not in pipelines:
             raise click.ClickException(f"There is no pipeline '{pipeline}'. Known: {', '.join(sorted(pipelines))}.")
         options = PlanOptions.model_validate(context.params["plan"])
-        stages = list(plan_pipeline(pipelines[pipeline], cast(DataCatalog, context.catalog), options))
+        catalog = cast(DataCatalog, context.catalog)
+        stages = list(plan_pipeline(pipelines[pipeline], catalog, options))
+        trainings = list(plan_trainings(pipelines[pipeline], catalog, gpus, gpu_memory))
+    if stages:
+        _print_stages(stages)
+    if trainings:
+        _print_trainings(trainings)
+
+
+def _print_stages(stages: Sequence["StagePlan"]) -> None:
     rows = [
         (
             stage.stage,
@@ -117,6 +135,32 @@ def explain(question_id: str, env: str | None, params: dict[str, Any]) -> None:
         path = Path(context.catalog.load("chat_llm").options.store)
         for line in explain_question(question_id, cast(DataCatalog, context.catalog), path):
             click.echo(line)
+
+
+def _print_trainings(trainings: Sequence["MemoryPlan"]) -> None:
+    headings = ("training", "GB per device", "weights", "adapter", "optimizer", "activations", "logits", "headroom")
+    rows = [
+        (
+            plan.what,
+            *(
+                f"{value:.2f}"
+                for value in (
+                    plan.total,
+                    plan.weights,
+                    plan.adapter,
+                    plan.optimizer,
+                    plan.activations,
+                    plan.logits,
+                    plan.headroom,
+                )
+            ),
+        )
+        for plan in trainings
+    ]
+    click.echo("\n".join(_aligned([headings, *rows])))
+    for plan in trainings:
+        plan.check()
+    click.echo(f"Each device has {trainings[0].available:.1f} GB: all of them fit.")
 
 
 @clarilm.group(invoke_without_command=True)

@@ -1,7 +1,7 @@
 """A plan of the chat requests of a pipeline: which stages ask, what they would ask now, what that costs."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import ibis.expr.types as ir
 import pandas as pd
@@ -12,6 +12,8 @@ from kedro.pipeline.node import Node
 from clarilm_kedro.chat.endpoint import ChatEndpoint
 from clarilm_kedro.chat.plan import CountingModel, PlanOptions, StagePlan, estimate_stage
 from clarilm_kedro.datasets.chat_endpoint import ChatEndpointDataset
+from clarilm_kedro.finetuning.memory_plan import MemoryPlan, plan_training
+from clarilm_kedro.finetuning.options import DpoOptions, TrainingOptions
 
 
 def plan_pipeline(pipeline: Pipeline, catalog: DataCatalog, options: PlanOptions) -> Iterator[StagePlan]:
@@ -46,6 +48,47 @@ def plan_pipeline(pipeline: Pipeline, catalog: DataCatalog, options: PlanOptions
             yield counting.plan(stage, options.stages.get(stage))
         else:
             yield estimate_stage(endpoint, stage, options, known)
+
+
+def plan_trainings(
+    pipeline: Pipeline, catalog: DataCatalog, gpus: int | None, gpu_memory: float | None
+) -> Iterator[MemoryPlan]:
+    """Plan the memory of a pipeline's trainings; nothing is loaded but the base model's configuration.
+
+    Args:
+        pipeline: Any pipeline.
+        catalog: Its datasets and options.
+        gpus: Devices per machine; None takes what ``launch`` says.
+        gpu_memory: Gigabytes of each device; None takes those of this machine.
+
+    Yields:
+        One plan per training.
+
+    Raises:
+        ClarilmError: The base model's configuration cannot be had, or the batch does not divide over the devices.
+    """
+    for node in pipeline.nodes:
+        if "params:training.launch" not in node.inputs:
+            continue
+        launch = catalog.load("params:training.launch")
+        if gpus is not None:
+            launcher = "torchrun" if gpus > 1 and launch.launcher == "in_process" else launch.launcher
+            launch = launch.model_copy(update={"processes": gpus, "launcher": launcher})
+        options = next(
+            loaded
+            for name in node.inputs
+            if name.startswith("params:") and isinstance(loaded := catalog.load(name), TrainingOptions)
+        )
+        options.accumulation(launch.world())
+        method: Literal["sft", "dpo"] = "dpo" if isinstance(options, DpoOptions) else "sft"
+        yield plan_training(
+            node.short_name,
+            catalog.load("base_model"),
+            options,
+            method=method,
+            shards=launch.shards,
+            available=gpu_memory,
+        )
 
 
 class _Rows(dict[str, int]):

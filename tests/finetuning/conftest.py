@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
+from clarilm_kedro.finetuning.launch import LaunchOptions
+from clarilm_kedro.finetuning.options import SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
-from clarilm_kedro.finetuning.sft import SftOptions, SftRow, train_sft
+from clarilm_kedro.finetuning.sft import SftRow, train_sft
 from clarilm_kedro.finetuning.template import clarification_prompt, completion
 from finetuning.tiny import save_tiny_model
 
@@ -38,7 +40,12 @@ def quick() -> dict[str, Any]:
 def sft_adapter(
     tiny: BaseModelSpec, rows: list[SftRow], quick: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> TrainedAdapter:
-    return train_sft(rows, tiny, SftOptions(**quick), work_dir=tmp_path_factory.mktemp("sft"))
+    return train_sft(rows, tiny, SftOptions(**quick), launch=keep(tmp_path_factory.mktemp("sft")))
+
+
+def keep(folder: Path) -> LaunchOptions:
+    """Train in this process, and keep what came of it in a folder."""
+    return LaunchOptions(work_dir=str(folder))
 
 
 def weights(folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ SCORERS = {
     "f1_macro": lambda y, asked: f1_score(y, asked, average="macro", zero_division=0, labels=[False, True]),
     "accuracy": accuracy_score,
     "balanced_accuracy": balanced_accuracy_score,
+    "cost": lambda y, asked: -(2 * (y & ~asked).sum() + (~y & asked).sum()) / len(y),
 }
 rows = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1), st.booleans()),
@@ -98,3 +99,13 @@ def test_broken_probabilities_are_an_error(p: list[float]) -> None:
 def test_lengths_must_agree() -> None:
     with pytest.raises(ClarilmError, match="1 probabilities were given for 2 rows"):
         fit_threshold([0.1], [True, False])
+
+
+def test_the_price_of_a_missed_question_moves_the_threshold() -> None:
+    p, needs = [0.1, 0.3, 0.4, 0.6, 0.9], [False, True, False, False, True]
+    dear = fit_threshold(p, needs, "cost", cost_missed=10.0, cost_needless=1.0)
+    cheap = fit_threshold(p, needs, "cost", cost_missed=1.0, cost_needless=10.0)
+    assert dear.threshold < 0.3
+    assert cheap.threshold > 0.6
+    assert dear.score == pytest.approx(-2 / 5)
+    assert cheap.score == pytest.approx(-1 / 5)

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.finetuning import dpo
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_tokenizer
-from clarilm_kedro.finetuning.dpo import DpoOptions, PreferencePair, train_dpo
+from clarilm_kedro.finetuning.building import build_dpo_trainer
+from clarilm_kedro.finetuning.dpo import PreferencePair, encode_pairs, train_dpo
+from clarilm_kedro.finetuning.jobs import Job, JobFolder
+from clarilm_kedro.finetuning.options import DpoOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
-from clarilm_kedro.finetuning.running import trainer_settings
 from clarilm_kedro.finetuning.template import clarification_prompt, completion
-from finetuning.conftest import CLEAR, VAGUE, weights
+from finetuning.conftest import CLEAR, VAGUE, keep, weights
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +38,22 @@ def aligned(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> TrainedAdapter:
     assert sft_adapter.path is not None
-    return train_dpo(pairs, tiny, sft_adapter.path, options, work_dir=tmp_path_factory.mktemp("dpo"))
+    return train_dpo(pairs, tiny, sft_adapter.path, options, launch=keep(tmp_path_factory.mktemp("dpo")))
 
 
 def make_trainer(
     tiny: BaseModelSpec, adapter: Path, pairs: list[PreferencePair], options: DpoOptions, tmp_path: Path
 ) -> Any:
-    tokenizer = load_tokenizer(tiny)
-    rows, _ = dpo._encoded(tokenizer, pairs, options)
-    settings = trainer_settings(options, tiny, tmp_path)
-    return dpo._trainer(rows, tokenizer, dpo._policy(tiny, adapter), settings, options)
+    job = Job(method="dpo", run_name="dpo", base=tiny, options=options.model_dump(mode="json"), start=str(adapter))
+    folder = JobFolder(tmp_path / "job")
+    folder.prepare(job, encode_pairs(load_tokenizer(tiny), pairs, options)[0])
+    trainer = build_dpo_trainer(job, folder)[1]
+    trainer.start_clock()
+    return trainer
 
 
 def test_dpo_starts_at_the_sft_model(aligned: TrainedAdapter, tiny: BaseModelSpec, sft_adapter: TrainedAdapter) -> None:
-    assert aligned.report["first_preference_loss"] == pytest.approx(math.log(2), abs=1e-3)
+    assert aligned.report["first_preference_loss"] == pytest.approx(math.log(2), abs=1e-4)
     assert aligned.report["margin_first"] == pytest.approx(0, abs=1e-2)
 
 
@@ -65,7 +68,7 @@ def test_the_first_loss_is_ln_2_in_both_formats(
     assert sft_adapter.path is not None
     once = options.model_copy(update={"epochs": 1})
     trained = train_dpo(pairs, tiny.model_copy(update={"dtype": dtype}), sft_adapter.path, once)
-    assert trained.report["first_preference_loss"] == pytest.approx(0.6931, abs=1e-3)
+    assert trained.report["first_preference_loss"] == pytest.approx(math.log(2), abs=1e-4)
 
 
 def test_preferences_are_learnt(aligned: TrainedAdapter, pairs: list[PreferencePair]) -> None:
@@ -181,7 +184,7 @@ def test_equal_seeds_give_equal_adapters_whatever_the_order_of_pairs(
 
     assert sft_adapter.path is not None
     assert aligned.path is not None
-    again = train_dpo(pairs[::-1], tiny, sft_adapter.path, options, work_dir=tmp_path)
+    again = train_dpo(pairs[::-1], tiny, sft_adapter.path, options, launch=keep(tmp_path))
     assert again.path is not None
     first, second = weights(aligned.path), weights(again.path)
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -209,6 +212,35 @@ def test_too_few_pairs_stop_or_are_recorded(
     assert "(11 more are longer than max_length)" in skipped.report["reason"]
 
 
+def test_an_adapter_of_another_base_model_is_refused(
+    tiny: BaseModelSpec, sft_adapter: TrainedAdapter, pairs: list[PreferencePair], options: DpoOptions
+) -> None:
+    assert sft_adapter.path is not None
+    other = tiny.model_copy(update={"source": "packaged:smollm2"})
+    with pytest.raises(ClarilmError, match=r"was trained on .* and base_model.source is packaged:smollm2"):
+        train_dpo(pairs, other, sft_adapter.path, options)
+
+
+def test_the_base_model_as_reference_gives_another_first_loss(
+    tiny: BaseModelSpec, sft_adapter: TrainedAdapter, pairs: list[PreferencePair], options: DpoOptions
+) -> None:
+    """As LLaMA-Factory trains from an adapter: the reference is the base model, and the first loss is not ln 2."""
+    assert sft_adapter.path is not None
+    base = options.model_copy(update={"epochs": 1, "reference": "base"})
+    report = train_dpo(pairs, tiny, sft_adapter.path, base).report
+    assert report["first_preference_loss"] is None
+    assert abs(report["curve"][0]["preference"] - math.log(2)) > 0.01
+
+
+def test_supervised_rows_must_be_there(
+    tiny: BaseModelSpec, sft_adapter: TrainedAdapter, pairs: list[PreferencePair], options: DpoOptions
+) -> None:
+    assert sft_adapter.path is not None
+    rows = options.model_copy(update={"supervised_source": "sft_rows"})
+    with pytest.raises(ClarilmError, match="no row of sft_train that fits max_length"):
+        train_dpo(pairs, tiny, sft_adapter.path, rows)
+
+
 def test_dpo_without_an_adapter_says_what_to_do(
     tiny: BaseModelSpec, pairs: list[PreferencePair], options: DpoOptions, tmp_path: Path
 ) -> None:
@@ -216,9 +248,15 @@ def test_dpo_without_an_adapter_says_what_to_do(
         train_dpo(pairs, tiny, tmp_path, options)
 
 
-def test_the_policy_starts_with_its_adapter_trainable(tiny: BaseModelSpec, sft_adapter: TrainedAdapter) -> None:
+def test_the_policy_starts_with_its_adapter_trainable(
+    tiny: BaseModelSpec,
+    sft_adapter: TrainedAdapter,
+    pairs: list[PreferencePair],
+    options: DpoOptions,
+    tmp_path: Path,
+) -> None:
     assert sft_adapter.path is not None
-    policy = dpo._policy(tiny, sft_adapter.path)
+    policy = make_trainer(tiny, sft_adapter.path, pairs, options, tmp_path).model
     trainable = {name for name, p in policy.named_parameters() if p.requires_grad}
     assert trainable
     assert all(".lora_" in name for name in trainable)

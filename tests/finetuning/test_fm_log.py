@@ -1,14 +1,8 @@
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions
-from clarilm_kedro.finetuning.fm_log import (
-    OUTCOMES,
-    FacetCandidate,
-    adapter_digest,
-    draw,
-    read_generations,
-    train,
-)
-from clarilm_kedro.finetuning.sft import SftOptions
+from clarilm_kedro.finetuning.fm_log import OUTCOMES, FacetCandidate, draw, read_generations, train
+from clarilm_kedro.finetuning.jobs import adapter_digest
+from clarilm_kedro.finetuning.options import SftOptions
 from clarilm_kedro.finetuning.template import fm_log_completion
 
 EXAMPLES = [

@@ -1,8 +1,7 @@
 import pytest
 
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.finetuning.dpo import DpoOptions
-from clarilm_kedro.finetuning.sft import SftOptions
+from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
 
 
 def test_the_papers_values_are_the_defaults() -> None:
@@ -12,11 +11,10 @@ def test_the_papers_values_are_the_defaults() -> None:
     assert sft.accumulation() == 4
 
 
-def test_accumulation_counts_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    assert SftOptions().accumulation() == 1
+def test_accumulation_counts_the_processes() -> None:
+    assert SftOptions().accumulation(4) == 1
     with pytest.raises(ClarilmError, match="batch_size 32 is not a multiple of micro_batch_size 16 times 4"):
-        SftOptions(micro_batch_size=16).accumulation()
+        SftOptions(micro_batch_size=16).accumulation(4)
 
 
 @pytest.mark.parametrize(("batch", "micro"), [(8, 3), (4, 8)])

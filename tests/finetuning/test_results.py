@@ -1,5 +1,7 @@
+import tempfile
+from pathlib import Path
+
 from clarilm_kedro.finetuning.results import TrainedAdapter
-from clarilm_kedro.finetuning.running import WorkFolder
 
 
 def test_a_skip_has_a_reason_and_no_path() -> None:
@@ -9,11 +11,11 @@ def test_a_skip_has_a_reason_and_no_path() -> None:
 
 
 def test_a_temporary_folder_lives_as_long_as_its_adapter() -> None:
-    work = WorkFolder(None)
-    work.adapter.mkdir()
-    folder = work.adapter
-    adapter = TrainedAdapter(folder, {}, work.temporary)
-    del work
+    temporary = tempfile.TemporaryDirectory()
+    folder = Path(temporary.name)
+    adapter = TrainedAdapter(folder, {}, temporary).with_report(rows=3)
+    del temporary
+    assert adapter.report == {"rows": 3}
     assert folder.is_dir()
     adapter.folder.cleanup()  # type: ignore[union-attr]
     assert not folder.exists()

@@ -6,15 +6,26 @@ import pytest
 
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_tokenizer
+from clarilm_kedro.finetuning.building import build_sft_trainer
+from clarilm_kedro.finetuning.jobs import Job, JobFolder
+from clarilm_kedro.finetuning.options import SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
-from clarilm_kedro.finetuning.sft import SftOptions, SftRow, encode_rows, train_sft
+from clarilm_kedro.finetuning.sft import SftRow, encode_rows, train_sft
 from clarilm_kedro.finetuning.template import clarification_prompt, completion
-from finetuning.conftest import weights
+from finetuning.conftest import keep, weights
 
 
 @pytest.fixture
 def short(quick: dict[str, Any]) -> SftOptions:
     return SftOptions(**{**quick, "epochs": 1})
+
+
+def prepared(tiny: BaseModelSpec, rows: list[SftRow], options: SftOptions, path: Path) -> tuple[Job, JobFolder]:
+    job = Job(method="sft", run_name="sft", base=tiny, options=options.model_dump(mode="json"))
+    folder = JobFolder(path)
+    encoded, _ = encode_rows(load_tokenizer(tiny), rows, options)
+    folder.prepare(job, [{"prompt_ids": row.prompt, "completion_ids": row.completion} for row in encoded])
+    return job, folder
 
 
 def test_training_learns_the_replies(sft_adapter: TrainedAdapter, rows: list[SftRow]) -> None:
@@ -31,7 +42,12 @@ def test_only_the_low_rank_weights_are_saved(sft_adapter: TrainedAdapter) -> Non
     folder = sft_adapter.path
     assert folder is not None
     assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["adapter"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == [
+        "adapter",
+        "job.json",
+        "result.json",
+        "rows.parquet",
+    ]
     assert all(".lora_A." in name or ".lora_B." in name for name in weights(folder))
     assert len(weights(folder)) == 2 * 7 * 2  # A and B of seven linear layers in each of two blocks
 
@@ -43,7 +59,7 @@ def test_equal_seeds_give_equal_adapters_whatever_the_order_of_rows(
 
     def trained(name: str, given: list[SftRow], options: SftOptions) -> dict[str, Any]:
         (tmp_path / name).mkdir()
-        path = train_sft(given, tiny, options, work_dir=tmp_path / name).path
+        path = train_sft(given, tiny, options, launch=keep(tmp_path / name)).path
         assert path is not None
         return weights(path)
 
@@ -73,8 +89,9 @@ def test_accumulated_batches_learn_what_whole_ones_do(
     for micro in (2, 4):
         (tmp_path / str(micro)).mkdir()
         options = SftOptions(**{**quick, "epochs": 1, "micro_batch_size": micro})
-        trained = train_sft(rows, tiny, options, work_dir=tmp_path / str(micro))
-        found.append((trained.report["loss_first"], weights(tmp_path / str(micro) / "adapter")))
+        trained = train_sft(rows, tiny, options, launch=keep(tmp_path / str(micro)))
+        assert trained.path is not None
+        found.append((trained.report["loss_first"], weights(trained.path)))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
     assert all(torch.allclose(found[0][1][name], found[1][1][name], atol=2e-3) for name in found[0][1])
 
@@ -102,10 +119,7 @@ def test_the_first_loss_is_the_mean_over_reply_tokens(
 def test_gradients_reach_the_adapter_and_nothing_else(
     tiny: BaseModelSpec, rows: list[SftRow], short: SftOptions, tmp_path: Path
 ) -> None:
-    from clarilm_kedro.finetuning import sft
-
-    tokenizer = load_tokenizer(tiny)
-    trainer = sft._trainer(encode_rows(tokenizer, rows, short)[0], tokenizer, tiny, short, tmp_path)
+    _, trainer = build_sft_trainer(*prepared(tiny, rows, short, tmp_path))
     before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
     trainer.train()
     for name, parameter in trainer.model.named_parameters():
@@ -143,8 +157,10 @@ def test_a_broken_loss_stops_training(
 ) -> None:
     options = SftOptions(**{**quick, "learning_rate": 1e30, "max_grad_norm": 1e30})
     with pytest.raises(ClarilmError, match=r"The loss became (nan|inf) at step \d+. Lower learning_rate"):
-        train_sft(rows, tiny, options, work_dir=tmp_path)
-    assert not (tmp_path / "trainer").exists()
+        train_sft(rows, tiny, options, launch=keep(tmp_path))
+    (folder,) = tmp_path.iterdir()
+    assert not (folder / "adapter").exists()
+    assert not (folder / "result.json").exists()
 
 
 def test_bfloat16_weights_are_trained_with_a_float32_adapter(

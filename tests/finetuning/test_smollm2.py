@@ -7,10 +7,12 @@ import pytest
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_model, ready_base_model
 from clarilm_kedro.finetuning.decoding import SamplingOptions, ask_probabilities, reply_given_decision
-from clarilm_kedro.finetuning.dpo import DpoOptions, PreferencePair, train_dpo
+from clarilm_kedro.finetuning.dpo import PreferencePair, train_dpo
 from clarilm_kedro.finetuning.fm_log import detect
-from clarilm_kedro.finetuning.sft import SftOptions, train_sft
+from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
+from clarilm_kedro.finetuning.sft import train_sft
 from clarilm_kedro.finetuning.template import clarification_prompt, completion, parse_completion
+from finetuning.conftest import keep
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +64,7 @@ def test_it_learns_asks_aligns_and_replies(base: BaseModelSpec, tmp_path: Path) 
         for question, asks in zip(questions, needs, strict=True)
     ]
     options = SftOptions(seed=1, learning_rate=2e-3, epochs=4, batch_size=4, micro_batch_size=4, max_length=128)
-    trained = train_sft(rows, base, options, work_dir=tmp_path)
+    trained = train_sft(rows, base, options, launch=keep(tmp_path))
     assert trained.path is not None
     assert trained.report["loss_last"] < trained.report["loss_first"] / 2
 
@@ -87,7 +89,7 @@ def test_an_untrained_base_model_gives_malformed_facets_at_worst(base: BaseModel
         [([{"role": "user", "content": "q"}], "budget\nWhat is your budget?")],
         base,
         SftOptions(batch_size=1, micro_batch_size=1),
-        work_dir=tmp_path,
+        launch=keep(tmp_path),
     )
     assert adapter.path is not None
     found = detect(base, adapter.path, ["Plan my trip."], SamplingOptions(k=2, num_beams=2, max_new_tokens=16))

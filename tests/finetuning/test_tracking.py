@@ -8,8 +8,9 @@ import pytest
 
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
-from clarilm_kedro.finetuning.sft import SftOptions, SftRow, train_sft
-from clarilm_kedro.finetuning.tracking import child_run
+from clarilm_kedro.finetuning.options import SftOptions
+from clarilm_kedro.finetuning.sft import SftRow, train_sft
+from clarilm_kedro.finetuning.tracking import Tracker, child_run
 
 
 @pytest.fixture
@@ -51,8 +52,8 @@ def test_a_training_is_a_child_of_the_active_run(
 def test_two_trainings_do_not_share_a_run(store: Any) -> None:
     with mlflow.start_run() as parent:
         for rate in (1, 2):
-            with child_run("clarilm_sft", {"learning_rate": rate}) as tracker:
-                tracker.metrics({"loss": 1.0 / rate}, 1)
+            with child_run("clarilm_sft", {"learning_rate": rate}) as run:
+                Tracker(run).metrics({"loss": 1.0 / rate}, 1)
     assert sorted(run.data.metrics["loss"] for run in children(store, parent.info.run_id)) == [0.5, 1.0]
 
 
@@ -67,9 +68,14 @@ def test_a_training_that_fails_marks_its_run(
 
 
 def test_without_an_active_run_nothing_is_logged(tmp_path: Path) -> None:
-    with child_run("sft", {"a": 1}) as tracker:
+    with child_run("sft", {"a": 1}) as run:
+        tracker = Tracker(run)
         tracker.metrics({"loss": 1.0}, 1)
+        tracker.tags({"a": 1})
+        tracker.dataset("rows", "d", tmp_path, 1)
         tracker.adapter(tmp_path)
+        with tracker.system_metrics():
+            assert run is None
     assert mlflow.active_run() is None
 
 
@@ -77,8 +83,8 @@ def test_mlflow_is_not_imported_for_nothing() -> None:
     code = (
         "import sys\n"
         "import clarilm_kedro.finetuning.fm_log, clarilm_kedro.finetuning.dpo, clarilm_kedro.pipelines.training.nodes\n"
-        "from clarilm_kedro.finetuning.tracking import child_run\n"
-        "with child_run('sft', {}) as tracker: tracker.metrics({'loss': 1.0})\n"
+        "from clarilm_kedro.finetuning.tracking import Tracker, child_run\n"
+        "with child_run('sft', {}) as run: Tracker(run).metrics({'loss': 1.0})\n"
         "heavy = {'mlflow', 'torch', 'transformers', 'trl', 'peft', 'sklearn', 'scipy'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)\n"
     )

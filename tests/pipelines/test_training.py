@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,15 @@ from kedro.runner import SequentialRunner
 from clarilm_kedro.datasets.adapter import AdapterDataset
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
+from clarilm_kedro.finetuning.launch import IN_PROCESS, LaunchOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.pipelines.training import create_pipeline
-from clarilm_kedro.pipelines.training.nodes import align_clarilm_dpo, calibrate_ask_threshold, train_clarilm_sft
+from clarilm_kedro.pipelines.training.nodes import (
+    align_clarilm_dpo,
+    calibrate_ask_threshold,
+    sample_to_ask_rate,
+    train_clarilm_sft,
+)
 from clarilm_kedro.pipelines.training.schemas import CalibrationOptions, ClarilmDpoOptions, ClarilmSftOptions
 from finetuning.tiny import save_tiny_model
 
@@ -74,6 +81,7 @@ def test_the_pipeline_trains_aligns_and_calibrates(
             "clarilm_adapter": AdapterDataset(filepath=str(tmp_path / "clarilm")),
             "params:training.sft": MemoryDataset(ClarilmSftOptions(**options(learning_rate=2e-2, epochs=20))),
             "params:training.dpo": MemoryDataset(ClarilmDpoOptions(**options(learning_rate=1e-3, epochs=2))),
+            "params:training.launch": MemoryDataset(LaunchOptions(work_dir=str(tmp_path / "work"))),
             "params:training.calibration": MemoryDataset(CalibrationOptions(min_examples=4)),
         }
     )
@@ -92,7 +100,9 @@ def test_the_decision_and_the_text_are_what_is_learnt(tiny: BaseModelSpec, sft_t
     from clarilm_kedro.finetuning.decoding import SamplingOptions, sample_candidates
     from clarilm_kedro.finetuning.template import clarification_prompt
 
-    adapter = train_clarilm_sft(sft_train, tiny, ClarilmSftOptions(**options(learning_rate=2e-2, epochs=20)))
+    adapter = train_clarilm_sft(
+        sft_train, tiny, ClarilmSftOptions(**options(learning_rate=2e-2, epochs=20)), IN_PROCESS
+    )
     prompts = [clarification_prompt(VAGUE[0]), clarification_prompt(CLEAR[0])]
     drawn = sample_candidates(tiny, adapter.path, prompts, SamplingOptions(k=1, temperature=0.01, max_new_tokens=60))
     assert drawn == [[f"Need Clarification: Yes\n{ASK}"], [f"Need Clarification: No\n{ANSWER}"]]
@@ -101,8 +111,10 @@ def test_the_decision_and_the_text_are_what_is_learnt(tiny: BaseModelSpec, sft_t
 def test_a_skipped_sft_skips_what_follows(
     tiny: BaseModelSpec, sft_train: pd.DataFrame, dpo_train: pd.DataFrame
 ) -> None:
-    sft = train_clarilm_sft(sft_train, tiny, ClarilmSftOptions(**options(min_examples=99, on_too_few="skip")))
-    aligned = align_clarilm_dpo(dpo_train, sft, tiny, ClarilmDpoOptions(**options()))
+    sft = train_clarilm_sft(
+        sft_train, tiny, ClarilmSftOptions(**options(min_examples=99, on_too_few="skip")), IN_PROCESS
+    )
+    aligned = align_clarilm_dpo(dpo_train, sft_train, sft, tiny, ClarilmDpoOptions(**options()), IN_PROCESS)
     assert "12 rows to train on, and at least 99" in sft.report["reason"]
     assert aligned.report["status"] == "skipped"
     assert sft.report["reason"] in aligned.report["reason"]
@@ -118,17 +130,17 @@ def test_too_few_rows_stop_the_run_where_that_is_asked_for(
     tiny: BaseModelSpec, sft_train: pd.DataFrame, dpo_train: pd.DataFrame, tmp_path: Path
 ) -> None:
     with pytest.raises(ClarilmError, match="at least 99 are needed"):
-        train_clarilm_sft(sft_train, tiny, ClarilmSftOptions(**options(min_examples=99, on_too_few="fail")))
-    (tmp_path / "adapter_config.json").write_text("{}")
+        train_clarilm_sft(sft_train, tiny, ClarilmSftOptions(**options(min_examples=99, on_too_few="fail")), IN_PROCESS)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": tiny.source, "r": 8}))
     adapter = TrainedAdapter(tmp_path, {"status": "trained"})
     many = ClarilmDpoOptions(**options(min_examples=99, on_too_few="skip"))
-    skipped = align_clarilm_dpo(dpo_train, adapter, tiny, many)
+    skipped = align_clarilm_dpo(dpo_train, sft_train, adapter, tiny, many, IN_PROCESS)
     assert "12 preference pairs, and at least 99" in skipped.report["reason"]
 
 
 def test_an_empty_table_is_too_few(tiny: BaseModelSpec, sft_train: pd.DataFrame) -> None:
     empty = sft_train.head(0)
-    skipped = train_clarilm_sft(empty, tiny, ClarilmSftOptions(**options(on_too_few="skip")))
+    skipped = train_clarilm_sft(empty, tiny, ClarilmSftOptions(**options(on_too_few="skip")), IN_PROCESS)
     assert skipped.path is None
     calibrations = calibrate_ask_threshold(empty, skipped, skipped, tiny, CalibrationOptions())
     with pytest.raises(ClarilmError, match=r"clarilm-sft: The adapter was not trained"):
@@ -143,3 +155,14 @@ def test_booleans_from_parquet_are_understood(tiny: BaseModelSpec, sft_train: pd
     skipped = TrainedAdapter.skipped("x")
     again = calibrate_ask_threshold(rows, skipped, skipped, tiny, CalibrationOptions(min_examples=4))
     assert again == calibrate_ask_threshold(sft_train, skipped, skipped, tiny, CalibrationOptions(min_examples=4))
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(None, (6, 6)), (0.5, (6, 6)), (0.25, (2, 6)), (0.75, (6, 2))])
+def test_rows_are_sampled_to_the_asking_rate(
+    rate: float | None, expected: tuple[int, int], sft_train: pd.DataFrame
+) -> None:
+    kept = sample_to_ask_rate(sft_train, rate, 7)
+    assert (int(kept["asks"].sum()), int((~kept["asks"]).sum())) == expected
+    mixed = sample_to_ask_rate(sft_train.sample(frac=1, random_state=1), rate, 7)
+    assert set(mixed["row_id"]) == set(kept["row_id"])
+    assert len(sample_to_ask_rate(sft_train[sft_train["asks"]], rate, 7)) == 6

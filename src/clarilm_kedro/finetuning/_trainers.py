@@ -1,17 +1,21 @@
 """TRL's trainers with our losses, and what watches a training. It imports torch and TRL: import it inside functions."""
 
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import cross_entropy, logsigmoid
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import DPOTrainer, SFTTrainer
 from trl.trainer.utils import use_adapter
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.options import DpoOptions
+from clarilm_kedro.text.hashing import stable_unit
 
 IGNORED = -100  # label of a token that is not learnt, torch's default in cross_entropy
 
@@ -62,12 +66,14 @@ def preference_loss(
     beta: float,
     supervised_weight: float,
     kl_coef: float,
+    supervised: torch.Tensor | None = None,
 ) -> PreferenceLoss:
     """Combine DPO (Eq. 6; Rafailov et al. 2023, Eq. 7) with the paper's two regularisers (section 3.3.5).
 
     * preference: ``-log sigmoid(beta * ((pi(r+) - ref(r+)) - (pi(r-) - ref(r-))))``, with log-probabilities summed over
       tokens.
-    * supervised: mean negative log-likelihood of the chosen replies' tokens, the "supervised examples mixed in".
+    * supervised: mean negative log-likelihood of the examples' tokens, the "supervised examples mixed in"; the chosen
+      replies unless others are given.
     * kl: the "mild KL term to the SFT model", by the k3 estimator ``exp(d) - 1 - d`` with ``d = ref - pi`` per token
       (Schulman, joschu.net/blog/kl-approx.html), on the chosen replies' tokens. The tokens come from the data and not
       from the policy, so it is a penalty that is zero at equality and grows with the distance, not an unbiased KL.
@@ -79,6 +85,7 @@ def preference_loss(
         beta: Strength of the implicit KL constraint.
         supervised_weight: Weight of the supervised term.
         kl_coef: Weight of the KL term.
+        supervised: The supervised term where its examples are not the chosen replies.
 
     Returns:
         The total and its parts; margin is ``beta`` times the difference of log-ratios, accuracy the share above zero.
@@ -88,7 +95,7 @@ def preference_loss(
     margins = beta * (log_ratios[:n] - log_ratios[n:])
     preference = -logsigmoid(margins).mean()
     chosen = mask[:n]
-    supervised = -policy[:n][chosen].mean()
+    supervised = -policy[:n][chosen].mean() if supervised is None else supervised
     difference = (reference[:n] - policy[:n])[chosen]
     kl = (torch.exp(difference) - 1 - difference).mean()
     return PreferenceLoss(
@@ -101,10 +108,66 @@ def preference_loss(
     )
 
 
-class ClarilmSFTTrainer(SFTTrainer):
-    """SFT on completion tokens (Eq. 2 and Eq. 5), through :func:`token_log_probs`."""
+class _GroupedByLength(LengthGroupedSampler):
+    """transformers' sampler, seeded by the epoch: it draws from torch's global generator, which a resumed run has not
+    where it was when the epoch began."""
 
+    seed = 0
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Any:
+        self.generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        return super().__iter__()
+
+
+class _Resumable:
+    """What both trainers add: an order of rows and a count of tokens that go on where a checkpoint stopped.
+
+    The count is part of what the trainer logs, and its log is part of a checkpoint's state.
+    """
+
+    lengths: Sequence[int] = ()
+    args: Any
     seen_tokens = 0
+    started_at: float | None = None
+    earlier_tokens = 0
+    earlier_seconds = 0.0
+    accelerator: Any
+    model: Any
+    state: Any
+
+    def _get_train_sampler(self, *arguments: Any) -> Any:
+        if not self.lengths:
+            return super()._get_train_sampler(*arguments)  # type: ignore[misc]
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        sampler = _GroupedByLength(batch, lengths=list(self.lengths))
+        sampler.seed = self.args.data_seed
+        return sampler
+
+    def log(self, logs: dict[str, float], *arguments: Any, **settings: Any) -> None:
+        """Add tokens, seconds and rates to a point of the curve, over all processes."""
+        if "loss" in logs:
+            own = torch.tensor(float(self.seen_tokens), device=self.accelerator.device)
+            tokens = int(self.accelerator.reduce(own, reduction="sum"))
+            seconds = time.monotonic() - (self.started_at or time.monotonic())
+            logs["tokens"] = self.earlier_tokens + tokens
+            logs["seconds"] = self.earlier_seconds + seconds
+            logs["tokens_per_second"] = tokens / max(seconds, 1e-9)
+        super().log(logs, *arguments, **settings)  # type: ignore[misc]
+
+    def start_clock(self) -> None:
+        """Start counting, from where the checkpoint stopped if there is one."""
+        points = [point for point in self.state.log_history if "tokens" in point]
+        if points:
+            self.earlier_tokens, self.earlier_seconds = int(points[-1]["tokens"]), float(points[-1]["seconds"])
+        self.started_at = time.monotonic()
+
+
+class ClarilmSFTTrainer(_Resumable, SFTTrainer):
+    """SFT on completion tokens (Eq. 2 and Eq. 5), through :func:`token_log_probs`."""
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -119,7 +182,41 @@ class ClarilmSFTTrainer(SFTTrainer):
         return _finite(loss, self.state.global_step)
 
 
-class ClarilmDPOTrainer(DPOTrainer):
+class SupervisedRows:
+    """Supervised examples that DPO mixes in, drawn by the seed and the step, so that a resumed training draws the same.
+
+    Args:
+        rows: Token ids (prompt_ids, completion_ids).
+        options: ``seed`` and ``supervised_share``.
+        pad_token_id: Fills short rows.
+    """
+
+    def __init__(self, rows: Any, options: DpoOptions, pad_token_id: int) -> None:
+        self._rows, self._options, self._pad = rows, options, pad_token_id
+
+    def draw(self, n: int, *moment: int) -> dict[str, torch.Tensor] | None:
+        """Draw a batch of n examples for a moment (step, micro batch, process); None where none is due."""
+        seed, step = self._options.seed, moment[0]
+        if stable_unit(seed, "supervised", step) >= self._options.supervised_share:
+            return None
+        chosen = [self._rows[int(stable_unit(seed, *moment, at) * len(self._rows))] for at in range(n)]
+        ids = [row["prompt_ids"] + row["completion_ids"] for row in chosen]
+        longest = max(map(len, ids))
+        return {
+            "input_ids": torch.tensor([row + [self._pad] * (longest - len(row)) for row in ids]),
+            "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids]),
+            "labels": torch.tensor(
+                [
+                    [IGNORED] * len(row["prompt_ids"])
+                    + row["completion_ids"]
+                    + [IGNORED] * (longest - len(row["prompt_ids"]) - len(row["completion_ids"]))
+                    for row in chosen
+                ]
+            ),
+        }
+
+
+class ClarilmDPOTrainer(_Resumable, DPOTrainer):
     """DPO from an SFT adapter against a frozen copy of it, with :func:`preference_loss`.
 
     TRL copies the adapter ``default`` to a frozen one called ``ref`` when it is given a PEFT model and nothing else;
@@ -128,10 +225,10 @@ class ClarilmDPOTrainer(DPOTrainer):
     come tokenized, and the loss, because TRL has no KL term and scores every position on a CPU.
     """
 
-    seen_tokens = 0
+    options: DpoOptions
+    supervised_rows: SupervisedRows | None = None
     first_preference_loss: float | None = None
-    tolerance: float
-    weights: Mapping[str, float]
+    _micro = (-1, 0)
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
@@ -140,50 +237,105 @@ class ClarilmDPOTrainer(DPOTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Total of :func:`preference_loss` over one micro batch."""
-        ids, attention = inputs["input_ids"], inputs["attention_mask"]
-        labels = ids.masked_fill(inputs["completion_mask"] == 0, IGNORED)
-        policy, mask = token_log_probs(model, ids, attention, labels)
-        with torch.no_grad(), use_adapter(self.accelerator.unwrap_model(self.model), "ref"):
-            reference, _ = token_log_probs(model, ids, attention, labels)
-        parts = preference_loss(policy, reference, mask, **self.weights)
-        self.seen_tokens += int(attention.sum())
-        if self.first_preference_loss is None:
-            self.first_preference_loss = _starts_at_reference(float(parts.preference), self.tolerance)
+        if self.first_preference_loss is None and self.options.reference == "sft" and self.state.global_step == 0:
+            self.first_preference_loss = self._assert_start(model, inputs)
+        policy, reference, mask = self._log_probs(model, inputs)
+        parts = preference_loss(
+            policy,
+            reference,
+            mask,
+            beta=self.options.beta,
+            supervised_weight=self.options.supervised_weight,
+            kl_coef=self.options.kl_coef,
+            supervised=self._supervised(model, len(policy) // 2),
+        )
+        self.seen_tokens += int(inputs["attention_mask"].sum())
         for name, value in parts._asdict().items():
             if name != "total":
                 self._metrics["train"][name].append(float(value))  # DPOTrainer.log averages and clears them
         return _finite(parts.total, self.state.global_step)
 
+    def _log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        ids, attention = inputs["input_ids"], inputs["attention_mask"]
+        labels = ids.masked_fill(inputs["completion_mask"] == 0, IGNORED)
+        policy, mask = token_log_probs(model, ids, attention, labels)
+        # Without an adapter the base model answers.
+        adapter = "ref" if self.options.reference == "sft" else None
+        with torch.no_grad(), use_adapter(self.accelerator.unwrap_model(self.model), adapter):
+            reference, _ = token_log_probs(model, ids, attention, labels)
+        return policy, reference, mask
+
+    def _supervised(self, model: Any, n: int) -> torch.Tensor | None:
+        """The supervised term where it is not on the chosen replies: zero in a step that mixes none in."""
+        if self.supervised_rows is None:
+            due = stable_unit(self.options.seed, "supervised", self.state.global_step) < self.options.supervised_share
+            return None if due else torch.zeros((), device=self.accelerator.device)
+        step, micro = self.state.global_step, self._micro[1] + 1 if self._micro[0] == self.state.global_step else 0
+        self._micro = (step, micro)
+        batch = self.supervised_rows.draw(n, step, micro, self.accelerator.process_index)
+        if batch is None:
+            return torch.zeros((), device=self.accelerator.device)
+        scores, mask = token_log_probs(model, **{key: each.to(model.device) for key, each in batch.items()})
+        self.seen_tokens += int(batch["attention_mask"].sum())
+        return -scores[mask].mean()
+
+    def _assert_start(self, model: Any, inputs: dict[str, Any]) -> float:
+        """Hold the loss of the first batch against ln 2, without dropout."""
+        model.eval()
+        with torch.no_grad():
+            policy, reference, mask = self._log_probs(model, inputs)
+            beta = self.options.beta
+            parts = preference_loss(policy, reference, mask, beta=beta, supervised_weight=0.0, kl_coef=0.0)
+        loss = float(parts.preference)
+        model.train()
+        if abs(loss - math.log(2)) > _LN_2_TOLERANCE:
+            raise ClarilmError(
+                f"DPO's first loss is {loss:.4f} and not ln 2 = 0.6931, so the policy does not start at its reference, "
+                "the SFT model. The installed versions of trl and peft do not fit together; install those of "
+                "requirements.lock."
+            )
+        return loss
+
+
+#: Policy and reference compute the same numbers in the same order then, in bfloat16 too.
+_LN_2_TOLERANCE = 1e-4
+
 
 class Watch(TrainerCallback):
-    """Shows progress with loss and tokens per second, and keeps the curve.
+    """Shows progress with loss and tokens per second, and gives the curve.
 
     Args:
         label: What the progress bar is called.
-        seen_tokens: Tells how many tokens have been through the model.
         report: Takes each point of the curve and its step, as it appears.
-        clock: Seconds since some moment.
     """
 
     #: What Trainer logs and what it is called in the curve.
-    NAMES = ("loss", "learning_rate", "grad_norm", "preference", "supervised", "kl", "margin", "accuracy")
+    NAMES = (
+        "loss", "learning_rate", "grad_norm", "preference", "supervised", "kl", "margin", "accuracy", "tokens",
+        "seconds", "tokens_per_second",
+    )  # fmt: skip
 
-    def __init__(
-        self,
-        label: str,
-        seen_tokens: Callable[[], int],
-        report: Callable[[dict[str, float], int], None],
-        clock: Callable[[], float],
-    ) -> None:
-        self._label, self._seen, self._report, self._clock = label, seen_tokens, report, clock
+    def __init__(self, label: str, report: Callable[[Mapping[str, float], int], None]) -> None:
+        self._label, self._report = label, report
         self._bar: Any = None
-        self._started = 0.0
         self.curve: list[dict[str, float]] = []
 
+    def start(self, trainer: Any) -> None:
+        """Tell which trainer is watched."""
+        self._trainer = trainer
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Open the bar."""
-        self._started = self._clock()
-        self._bar = tqdm(total=state.max_steps, desc=self._label, unit="step", disable=not state.is_world_process_zero)
+        """Open the bar, and report what was trained before an interruption."""
+        self._trainer.start_clock()
+        for point in state.log_history:
+            self._add(point, int(point["step"]))
+        self._bar = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc=self._label,
+            unit="step",
+            disable=not state.is_world_process_zero,
+        )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move the bar."""
@@ -191,13 +343,9 @@ class Watch(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Add a point to the curve."""
-        if not logs or "loss" not in logs:  # the summary at the end
-            return
-        rate = self._seen() / max(self._clock() - self._started, 1e-9)
-        point = {name: float(logs[name]) for name in self.NAMES if name in logs} | {"tokens_per_second": rate}
-        self.curve.append({"step": state.global_step, **point})
-        self._report(point, state.global_step)
-        self._bar.set_postfix_str(f"loss {point['loss']:.3f}, {rate:.0f} tok/s")
+        if logs and "loss" in logs:  # without one it is the summary at the end
+            self._add(logs, state.global_step)
+            self._bar.set_postfix_str(f"loss {logs['loss']:.3f}, {logs['tokens_per_second']:.0f} tok/s")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Close the bar."""
@@ -208,14 +356,12 @@ class Watch(TrainerCallback):
         if self._bar is not None:
             self._bar.close()
 
-
-def _starts_at_reference(loss: float, tolerance: float) -> float:
-    if abs(loss - math.log(2)) > tolerance:
-        raise ClarilmError(
-            f"DPO's first loss is {loss:.4f} and not ln 2 = 0.6931, so the policy does not start at its reference, the "
-            "SFT model. The installed versions of trl and peft do not fit together; install those of requirements.lock."
-        )
-    return loss
+    def _add(self, logs: Mapping[str, Any], step: int) -> None:
+        if "loss" not in logs:
+            return
+        point = {name: float(logs[name]) for name in self.NAMES if name in logs}
+        self.curve.append({"step": step, **point})
+        self._report(point, step)
 
 
 def _finite(loss: torch.Tensor, step: int) -> torch.Tensor:

@@ -78,6 +78,29 @@ def ready_base_model(spec: BaseModelSpec) -> Path:
     return Path(source)
 
 
+def identity(spec: BaseModelSpec) -> dict[str, str]:
+    """Name what a training on this base model depends on; equal names mean equal weights, format and chat template.
+
+    Args:
+        spec: The base model.
+
+    Returns:
+        ``weights`` (a digest for files, the id for a hub model), ``dtype`` and ``chat_template``.
+    """
+    source = spec.source
+    path = packaged_path(source) if source.startswith(PREFIX) else Path(source).expanduser()
+    weights = source
+    if path.is_file():
+        stat = path.stat()
+        weights = _digest(path, stat.st_size, stat.st_mtime_ns)
+    elif path.is_dir():
+        weights = _folder_digest(path)
+    template = spec.chat_template
+    if template not in CHAT_TEMPLATES and template != "model":
+        template = hashlib.sha256(_template_file(template).encode()).hexdigest()[:16]
+    return {"weights": weights, "dtype": resolve_dtype(spec), "chat_template": template}
+
+
 def load_tokenizer(spec: BaseModelSpec) -> Any:
     """Load the tokenizer with the chat template, the end-of-turn token and a padding token in place.
 
@@ -258,6 +281,16 @@ def _digest(path: Path, size: int, modified: int) -> str:
     """Hash a file; size and time of change are there to make the cache notice another file under the same name."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _folder_digest(folder: Path) -> str:
+    """Hash a model folder's texts, and the names, sizes and times of change of its weights, which may be large."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        stat = path.stat()
+        digest.update(f"{path.name}\x1f{stat.st_size}\x1f".encode())
+        digest.update(path.read_bytes() if path.suffix in {".json", ".jinja", ".txt"} else b"%d" % stat.st_mtime_ns)
+    return digest.hexdigest()[:16]
 
 
 def _template_file(path: str) -> str:

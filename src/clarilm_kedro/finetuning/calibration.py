@@ -13,7 +13,7 @@ from clarilm_kedro.errors import ClarilmError
 if TYPE_CHECKING:
     import numpy as np
 
-Objective = Literal["f1_macro", "accuracy", "balanced_accuracy"]
+Objective = Literal["f1_macro", "accuracy", "balanced_accuracy", "cost"]
 
 #: Used where no threshold could be fitted.
 DEFAULT_THRESHOLD = 0.5
@@ -56,6 +56,8 @@ def fit_threshold(
     objective: Objective = "f1_macro",
     *,
     min_examples: int = 2,
+    cost_missed: float = 2.0,
+    cost_needless: float = 1.0,
 ) -> Calibration:
     """Find the threshold on P(ask) that scores best.
 
@@ -67,8 +69,10 @@ def fit_threshold(
         p_ask: Probability of asking per row, each in [0, 1].
         needs: Whether the row needs a clarification.
         objective: ``f1_macro``, ``accuracy`` or ``balanced_accuracy``, as scikit-learn defines them (a class without
-            predictions has F1 0).
+            predictions has F1 0); or ``cost``, minus the mean cost per row.
         min_examples: Fewer rows than this fit nothing.
+        cost_missed: What a question that was needed and not asked costs, for ``cost``.
+        cost_needless: What a needless question costs.
 
     Returns:
         The calibration; with too few rows or one class only it is skipped, with a reason and threshold 0.5.
@@ -96,7 +100,8 @@ def fit_threshold(
     thresholds, widths = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
     # Gap i lies below values[i]: asked are the rows at values[i] and above.
     asked_rows = p[None, :] >= np.append(values, np.inf)[:, None]
-    scores = _scores(asked_rows, y, objective)
+    costs = (cost_missed, cost_needless)
+    scores = _scores(asked_rows, y, objective, costs)
     # Above a probability of 1, or between two neighbouring floats, lies no number that could be the threshold.
     usable = np.append(True, thresholds[1:] > values)
     best = np.flatnonzero(usable & (scores >= scores[usable].max() - 1e-12))
@@ -113,7 +118,7 @@ def fit_threshold(
         status="fitted",
         objective=objective,
         auc=_auc(p, y),
-        score_at_half=float(_scores((p >= DEFAULT_THRESHOLD)[None, :], y, objective)[0]),
+        score_at_half=float(_scores((p >= DEFAULT_THRESHOLD)[None, :], y, objective, costs)[0]),
         curve=curve,
     )
 
@@ -122,7 +127,7 @@ def _skipped(n: int, objective: Objective, reason: str) -> Calibration:
     return Calibration(DEFAULT_THRESHOLD, None, n, "skipped", f"No threshold was fitted: {reason}.", objective)
 
 
-def _scores(asked: "np.ndarray", needs: "np.ndarray", objective: Objective) -> "np.ndarray":
+def _scores(asked: "np.ndarray", needs: "np.ndarray", objective: Objective, costs: tuple[float, float]) -> "np.ndarray":
     """Score decisions, one set a row: asked [m, n] against needs [n]; both classes occur in needs."""
     import numpy as np
 
@@ -130,6 +135,8 @@ def _scores(asked: "np.ndarray", needs: "np.ndarray", objective: Objective) -> "
     fp = (asked & ~needs).sum(axis=1)
     fn = (~asked & needs).sum(axis=1)
     tn = (~asked & ~needs).sum(axis=1)
+    if objective == "cost":
+        return np.asarray(-(costs[0] * fn + costs[1] * fp) / asked.shape[1])
     if objective == "accuracy":
         return np.asarray((tp + tn) / asked.shape[1])
     if objective == "balanced_accuracy":

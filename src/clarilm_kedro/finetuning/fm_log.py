@@ -1,15 +1,15 @@
 """FM-LOG: facets as users of the logs clarified them (sections 3.2.2 and 3.2.3)."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions, sample_generations
-from clarilm_kedro.finetuning.options import OnTooFew
+from clarilm_kedro.finetuning.launch import IN_PROCESS, LaunchOptions
+from clarilm_kedro.finetuning.options import OnTooFew, SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
-from clarilm_kedro.finetuning.sft import SftOptions, train_sft
+from clarilm_kedro.finetuning.sft import train_sft
 from clarilm_kedro.finetuning.template import fm_log_prompt, parse_fm_log
 from clarilm_kedro.text.normalise import normalise_facet
 
@@ -36,7 +36,7 @@ def train(
     base: BaseModelSpec,
     options: SftOptions,
     *,
-    work_dir: Path | None = None,
+    launch: LaunchOptions = IN_PROCESS,
     min_examples: int = 1,
     on_too_few: OnTooFew = "fail",
 ) -> TrainedAdapter:
@@ -46,7 +46,7 @@ def train(
         examples: Question and completion, the latter from :func:`template.fm_log_completion`.
         base: The base model.
         options: How it is trained.
-        work_dir: See :func:`sft.train_sft`.
+        launch: See :func:`sft.train_sft`.
         min_examples: Fewer usable examples than this train nothing.
         on_too_few: Whether that is recorded as a skip or stops the run.
 
@@ -61,7 +61,7 @@ def train(
         rows,
         base,
         options,
-        work_dir=work_dir,
+        launch=launch,
         run_name="fm_log_sft",
         min_examples=min_examples,
         on_too_few=on_too_few,
@@ -113,9 +113,3 @@ def read_generations(drawn: Sequence[Generation], facet_words: int) -> tuple[lis
             outcomes.append("kept")
             candidates[key] = FacetCandidate(*parsed, sample)
     return list(candidates.values()), outcomes
-
-
-def adapter_digest(adapter: Path) -> str:
-    """Give the SHA-256 of an adapter's weights."""
-    with (adapter / "adapter_model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """Options that SFT and DPO share, with the paper's values (section 4.5) as defaults where it gives one."""
 
-import os
 from typing import Literal
 
 from pydantic import Field
@@ -27,8 +26,13 @@ class TrainingOptions(Options):
     gradient_checkpointing: bool = Field(False, description="Trade a third more computing for less memory.")
     logging_steps: int = Field(1, ge=1, description="Optimizer steps between two points of the loss curve.")
 
-    def accumulation(self) -> int:
+    group_by_length: bool = Field(True, description="Batches of rows of like length: less padding.")
+
+    def accumulation(self, processes: int = 1) -> int:
         """Derive how many forward passes make one optimizer step.
+
+        Args:
+            processes: Processes that train together, over all machines.
 
         Returns:
             ``batch_size / (micro_batch_size * processes)``.
@@ -36,7 +40,6 @@ class TrainingOptions(Options):
         Raises:
             ClarilmError: That is not a whole number.
         """
-        processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun and accelerate
         steps, rest = divmod(self.batch_size, self.micro_batch_size * processes)
         if rest or not steps:
             raise ClarilmError(
@@ -52,3 +55,33 @@ class LoraOptions(TrainingOptions):
     lora_rank: int = Field(8, ge=1, description="Rank r of the update.")
     lora_alpha: int = Field(16, ge=1, description="The update is scaled by alpha / r.")
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the update.")
+
+
+class SftOptions(LoraOptions):
+    """Options of SFT; defaults from section 4.5 (batch 32 = 8 x 4 accumulation, lr 1e-4, rank 8, one epoch)."""
+
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate; falls to zero along a cosine.")
+    batch_size: int = Field(32, ge=1, description="Rows per optimizer step, over all devices.")
+
+
+class DpoOptions(TrainingOptions):
+    """Options of DPO; learning rate, beta and batch from section 4.5."""
+
+    learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate; falls to zero along a cosine.")
+    batch_size: int = Field(16, ge=1, description="Pairs per optimizer step, over all devices.")
+    beta: float = Field(
+        0.1, gt=0, description="Scale of the log-ratios in Eq. 6: higher stays closer to the reference."
+    )
+    reference: Literal["sft", "base"] = Field(
+        "sft", description="What the policy is held to: the SFT model it starts from (the paper), or the base model."
+    )
+    supervised_weight: float = Field(
+        0.2, ge=0, description="Weight of the likelihood of supervised examples that are mixed in (section 3.3.5)."
+    )
+    supervised_source: Literal["chosen", "sft_rows"] = Field(
+        "chosen", description="The examples: the pairs' chosen replies, or rows of the SFT training table."
+    )
+    supervised_share: float = Field(
+        1.0, ge=0, le=1, description="Share of optimizer steps that mix examples in; the paper says occasionally."
+    )
+    kl_coef: float = Field(0.05, ge=0, description="Weight of the mild KL term towards the SFT model (section 3.3.5).")

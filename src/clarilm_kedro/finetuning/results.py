@@ -1,7 +1,7 @@
 """What a training hands on: an adapter and the report on how it came about."""
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +35,7 @@ class TrainedAdapter:
             An adapter without a path.
         """
         return cls(None, {"status": SKIPPED, "reason": reason})
+
+    def with_report(self, **entries: Any) -> "TrainedAdapter":
+        """Give the same adapter with more in its report."""
+        return replace(self, report={**self.report, **entries})

@@ -1,24 +1,24 @@
-"""What SFT and DPO share: too few rows, the trainer's settings, running it, the report."""
+"""What SFT and DPO share: too few rows, the trainer's settings, the report, saving the adapter."""
 
 import logging
+import os
 import shutil
-import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, device, resolve_dtype
-from clarilm_kedro.finetuning.memory import release_memory
+from clarilm_kedro.finetuning.jobs import Job, JobFolder
 from clarilm_kedro.finetuning.options import OnTooFew, TrainingOptions
 from clarilm_kedro.finetuning.results import TRAINED, TrainedAdapter
-from clarilm_kedro.finetuning.tracking import Tracker
 
 logger = logging.getLogger(__name__)
 
 # A new length costs a CPU the compilation of its kernels; padding to a multiple keeps the number of lengths small.
 _PAD_TO = 16
+# Checkpoints kept: the last one may be torn when the process is killed.
+_CHECKPOINTS = 2
 
 
 def too_few(what: str, n: int, n_over_length: int, min_examples: int, on_too_few: OnTooFew) -> TrainedAdapter:
@@ -54,14 +54,14 @@ def attention(spec: BaseModelSpec) -> str:
     return "eager" if device() == "cpu" and resolve_dtype(spec) == "bfloat16" else "sdpa"
 
 
-def trainer_settings(options: TrainingOptions, spec: BaseModelSpec, output_dir: Path) -> dict[str, Any]:
+def trainer_settings(options: TrainingOptions, job: Job, folder: JobFolder) -> dict[str, Any]:
     """Settings for TRL's config classes that do not depend on the kind of training.
 
     Where the weights are bfloat16 they are frozen in it, the adapter stays float32 and the computing is done under
     autocast: float32's optimizer at bfloat16's speed.
     """
     return {
-        "output_dir": str(output_dir),
+        "output_dir": str(folder.checkpoints),
         "seed": options.seed,
         "data_seed": options.seed,
         "learning_rate": options.learning_rate,
@@ -71,17 +71,19 @@ def trainer_settings(options: TrainingOptions, spec: BaseModelSpec, output_dir: 
         "max_grad_norm": options.max_grad_norm,
         "num_train_epochs": options.epochs,
         "per_device_train_batch_size": options.micro_batch_size,
-        "gradient_accumulation_steps": options.accumulation(),
+        "gradient_accumulation_steps": options.accumulation(job.processes),
         "dataloader_drop_last": False,
         "dataloader_pin_memory": device() == "cuda",
         "pad_to_multiple_of": _PAD_TO,
-        "bf16": resolve_dtype(spec) == "bfloat16",
+        "bf16": resolve_dtype(job.base) == "bfloat16",
         "activation_checkpointing": options.gradient_checkpointing,  # its name from transformers 5 on
         "use_cpu": device() == "cpu",
         "max_length": None,  # longer rows were left out and counted
         "logging_steps": options.logging_steps,
         "logging_nan_inf_filter": False,  # it would hide a broken loss behind the average
-        "save_strategy": "no",
+        "save_strategy": "steps",
+        "save_steps": job.checkpoint_steps,
+        "save_total_limit": _CHECKPOINTS,
         "report_to": [],
         "disable_tqdm": True,
     }
@@ -93,93 +95,33 @@ def one_device(settings: Any) -> Any:
     Several GPUs are used by several processes (torchrun, accelerate). ``_n_gpu`` is the only handle Trainer offers.
     """
     if settings.n_gpu > 1:
-        logger.warning("One of %d GPUs is used; launch with torchrun or accelerate to use more.", settings.n_gpu)
+        logger.warning("One of %d GPUs is used; set training.launch.launcher to use more.", settings.n_gpu)
         settings._n_gpu = 1
     return settings
 
 
-def run_trainer(trainer: Any, *, run_name: str, tracker: Tracker) -> dict[str, Any]:
-    """Train, show progress, and say what it took.
-
-    Args:
-        trainer: A trainer with ``seen_tokens``.
-        run_name: Label of the progress bar.
-        tracker: Gets the curve.
-
-    Returns:
-        Report entries: steps, tokens, seconds, cpu_seconds, tokens_per_second, losses, trainable_parameters, curve.
-    """
-    from transformers import PrinterCallback
-
-    from clarilm_kedro.finetuning._trainers import Watch
-
-    watch = Watch(run_name, lambda: trainer.seen_tokens, tracker.metrics, time.monotonic)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(watch)
-    wall, cpu = time.monotonic(), time.process_time()
-    try:
-        trainer.train()
-    finally:
-        watch.close()
-    wall, cpu = time.monotonic() - wall, time.process_time() - cpu
-    totals = {
-        "steps": trainer.state.global_step,
-        "tokens": trainer.seen_tokens,
-        "seconds": round(wall, 3),
-        "cpu_seconds": round(cpu, 3),
-        "tokens_per_second": round(trainer.seen_tokens / max(wall, 1e-9), 1),
-        "loss_first": watch.curve[0]["loss"] if watch.curve else None,
-        "loss_last": watch.curve[-1]["loss"] if watch.curve else None,
-        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-    }
-    tracker.metrics({f"total_{key}": totals[key] for key in ("steps", "tokens", "seconds", "cpu_seconds")})
-    return {**totals, "curve": watch.curve}
-
-
-def report(method: str, spec: BaseModelSpec, options: TrainingOptions, numbers: Mapping[str, Any]) -> dict[str, Any]:
+def report(job: Job, options: TrainingOptions, numbers: Mapping[str, Any]) -> dict[str, Any]:
     """Put a training's report together; everything in it can be written as JSON."""
     return {
         "status": TRAINED,
-        "method": method,
-        "base_model": spec.source,
-        "dtype": resolve_dtype(spec),
+        "method": job.method,
+        "base_model": job.base.source,
+        "dtype": resolve_dtype(job.base),
         "device": device(),
-        "accumulation": options.accumulation(),
+        "processes": job.processes,
+        "accumulation": options.accumulation(job.processes),
         **numbers,
         "options": options.model_dump(mode="json"),
     }
 
 
 def save_adapter(model: Any, spec: BaseModelSpec, folder: Path) -> None:
-    """Save the trained adapter, and it alone: no frozen copy, no model card."""
+    """Save the trained adapter, and it alone: no frozen copy, no model card; whole or not at all."""
+    partial = folder.with_name(f".{folder.name}-partial")
+    shutil.rmtree(partial, ignore_errors=True)
     model.peft_config["default"].base_model_name_or_path = spec.source  # and not a path of this machine
     # The embeddings are not trained; "auto" would go and look the base model up to see whether they were resized.
-    model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)
-
-
-class WorkFolder:
-    """The folder a training works in: the caller's, or a temporary one that lives as long as the adapter.
-
-    Args:
-        given: The caller's folder, or None.
-    """
-
-    def __init__(self, given: Path | None) -> None:
-        self.temporary = tempfile.TemporaryDirectory(prefix="clarilm-") if given is None else None
-        self._root = Path(self.temporary.name) if self.temporary else Path(str(given))
-
-    @property
-    def adapter(self) -> Path:
-        """Where the adapter goes."""
-        return self._root / "adapter"
-
-    @property
-    def trainer(self) -> Path:
-        """Where the trainer may write; removed by :meth:`tidy`."""
-        return self._root / "trainer"
-
-    def tidy(self) -> None:
-        """Remove what the trainer left, and give memory back."""
-        shutil.rmtree(self.trainer, ignore_errors=True)
-        release_memory()
+    model.save_pretrained(str(partial), selected_adapters=["default"], save_embedding_layers=False)
+    (partial / "README.md").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)

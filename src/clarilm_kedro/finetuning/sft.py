@@ -2,27 +2,17 @@
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
-from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_model, load_tokenizer
+from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_tokenizer
 from clarilm_kedro.finetuning.encoding import Encoded, encode
-from clarilm_kedro.finetuning.options import LoraOptions, OnTooFew
+from clarilm_kedro.finetuning.jobs import Job
+from clarilm_kedro.finetuning.launch import IN_PROCESS, LaunchOptions, run_job
+from clarilm_kedro.finetuning.memory_plan import plan_training
+from clarilm_kedro.finetuning.options import OnTooFew, SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
-from clarilm_kedro.finetuning.running import (
-    WorkFolder,
-    attention,
-    one_device,
-    report,
-    run_trainer,
-    save_adapter,
-    too_few,
-    trainer_settings,
-)
+from clarilm_kedro.finetuning.running import too_few
 from clarilm_kedro.finetuning.template import Message
-from clarilm_kedro.finetuning.tracking import child_run
 from clarilm_kedro.text.hashing import stable_order
 
 logger = logging.getLogger(__name__)
@@ -31,19 +21,12 @@ logger = logging.getLogger(__name__)
 SftRow = tuple[Sequence[Message], str]
 
 
-class SftOptions(LoraOptions):
-    """Options of SFT; defaults from section 4.5 (batch 32 = 8 x 4 accumulation, lr 1e-4, rank 8, one epoch)."""
-
-    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate; falls to zero along a cosine.")
-    batch_size: int = Field(32, ge=1, description="Rows per optimizer step, over all devices.")
-
-
 def train_sft(
     rows: Sequence[SftRow],
     base: BaseModelSpec,
     options: SftOptions,
     *,
-    work_dir: Path | None = None,
+    launch: LaunchOptions = IN_PROCESS,
     run_name: str = "sft",
     min_examples: int = 1,
     on_too_few: OnTooFew = "fail",
@@ -51,13 +34,14 @@ def train_sft(
     """Train a LoRA adapter on prompts and replies; only the replies' tokens are learnt.
 
     The result depends on the rows and the seed, not on the order they come in. Rows longer than ``max_length`` are
-    left out, counted and logged.
+    left out, counted and logged. An interrupted training goes on from its last checkpoint, and one that was done before
+    from equal rows, options and base model is not done again.
 
     Args:
         rows: Prompt messages and the reply.
         base: The base model.
         options: How it is trained.
-        work_dir: An existing folder for the adapter; None takes a temporary one that lives as long as the result.
+        launch: Where it runs and keeps its checkpoints.
         run_name: Name of the MLflow child run and of the progress bar.
         min_examples: Fewer usable rows than this train nothing.
         on_too_few: Whether that is recorded as a skip or stops the run.
@@ -69,24 +53,26 @@ def train_sft(
         ClarilmError: Too few rows with ``on_too_few="fail"``, a batch size that does not divide, a loss that is not
             finite, a base model that cannot be loaded.
     """
-    options.accumulation()
+    options.accumulation(launch.world())
     if len(rows) < min_examples:  # before a tokenizer is loaded for nothing
         return too_few("rows to train on", len(rows), 0, min_examples, on_too_few)
-    tokenizer = load_tokenizer(base)
-    encoded, n_over = encode_rows(tokenizer, rows, options)
+    encoded, n_over = encode_rows(load_tokenizer(base), rows, options)
     if len(encoded) < max(min_examples, 1):
         return too_few("rows to train on", len(encoded), n_over, max(min_examples, 1), on_too_few)
-    work = WorkFolder(work_dir)
-    try:
-        with child_run(run_name, {"method": "sft", **options.model_dump()}) as tracker:
-            trainer = _trainer(encoded, tokenizer, base, options, work.trainer)
-            numbers = run_trainer(trainer, run_name=run_name, tracker=tracker)
-            save_adapter(trainer.model, base, work.adapter)
-            tracker.adapter(work.adapter)
-    finally:
-        work.tidy()
-    counts = {"rows": len(encoded), "rows_over_length": n_over}
-    return TrainedAdapter(work.adapter, report("sft", base, options, {**counts, **numbers}), work.temporary)
+    job = Job(
+        method="sft",
+        run_name=run_name,
+        base=base,
+        options=options.model_dump(mode="json"),
+        start=None,
+        processes=launch.world(),
+        checkpoint_steps=launch.checkpoint_steps,
+    )
+    plan = plan_training(run_name, base, options, method="sft", shards=launch.shards)
+    logger.info(plan)
+    plan.check()
+    ids = [{"prompt_ids": row.prompt, "completion_ids": row.completion} for row in encoded]
+    return run_job(job, options, ids, launch).with_report(rows=len(encoded), rows_over_length=n_over)
 
 
 def encode_rows(tokenizer: Any, rows: Sequence[SftRow], options: SftOptions) -> tuple[list[Encoded], int]:
@@ -107,32 +93,3 @@ def encode_rows(tokenizer: Any, rows: Sequence[SftRow], options: SftOptions) -> 
     if n_over:
         logger.warning("%d of %d rows exceed %d tokens and are left out.", n_over, len(encoded), options.max_length)
     return fitting, n_over
-
-
-def _trainer(
-    rows: Sequence[Encoded], tokenizer: Any, base: BaseModelSpec, options: SftOptions, output_dir: Path
-) -> Any:
-    from peft import LoraConfig, get_peft_model
-    from transformers import set_seed
-    from trl import SFTConfig
-
-    from clarilm_kedro.finetuning._trainers import IGNORED, ClarilmSFTTrainer
-    from datasets import Dataset
-
-    set_seed(options.seed)  # the adapter starts from random numbers
-    lora = LoraConfig(
-        r=options.lora_rank,
-        lora_alpha=options.lora_alpha,
-        lora_dropout=options.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    model = get_peft_model(load_model(base, attention=attention(base)), lora)
-    table = Dataset.from_dict(
-        {
-            "input_ids": [row.prompt + row.completion for row in rows],
-            "labels": [[IGNORED] * len(row.prompt) + row.completion for row in rows],
-        }
-    )
-    settings = one_device(SFTConfig(**trainer_settings(options, base, output_dir)))
-    return ClarilmSFTTrainer(model=model, args=settings, train_dataset=table, processing_class=tokenizer)

@@ -1,47 +1,115 @@
 """One MLflow child run per training: our own options, the loss curve, the adapter.
 
 The trainers' own MLflow reporting stays off: it would log some 160 parameters of its own, and two trainings in one run
-clash over them. Without an active run nothing is logged, and mlflow is not even imported.
+clash over them. The run is made by whoever launches a training and handed to the worker by its id, so that it is one
+run however many processes train. Without an active run nothing is logged, and mlflow is not even imported.
 """
 
+import json
+import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 
-class Tracker(Protocol):
+class TrackedRun(NamedTuple):
     """Where a training reports to."""
 
-    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+    tracking_uri: str
+    run_id: str
+
+
+#: How a run reaches the worker: MLflow's own names, so that a worker started by hand can be given them too.
+_ENVIRONMENT = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
+
+
+def to_environment(run: TrackedRun | None) -> dict[str, str]:
+    """Write a run as environment variables of a worker."""
+    return {} if run is None else dict(zip(_ENVIRONMENT, run, strict=True))
+
+
+def from_environment() -> TrackedRun | None:
+    """Read the run that a launcher handed over."""
+    uri, run_id = (os.environ.get(name) for name in _ENVIRONMENT)
+    return TrackedRun(uri, run_id) if uri and run_id else None
+
+
+class Tracker:
+    """Reports to a run from any process.
+
+    Args:
+        run: The run; None reports nothing.
+    """
+
+    def __init__(self, run: TrackedRun | None) -> None:
+        self._run = run
+        self._client: Any = None
+        if run is not None:
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(tracking_uri=run.tracking_uri)
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log numbers, at a step of the curve or once."""
+        if self._run is None:
+            return
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            self._run.run_id, metrics=[Metric(key, float(value), now, step) for key, value in values.items()]
+        )
+
+    def tags(self, values: Mapping[str, Any]) -> None:
+        """Set tags."""
+        if self._run is not None:
+            for key, value in values.items():
+                self._client.set_tag(self._run.run_id, key, str(value))
+
+    def dataset(self, name: str, digest: str, source: Path, rows: int) -> None:
+        """Say which rows were trained on."""
+        if self._run is None:
+            return
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        given = Dataset(
+            name=name,
+            digest=digest,
+            source_type="local",
+            source=json.dumps({"uri": str(source)}),
+            profile=json.dumps({"num_rows": rows}),
+        )
+        inputs = [DatasetInput(given, [InputTag("mlflow.data.context", "training")])]
+        self._client.log_inputs(self._run.run_id, datasets=inputs)
 
     def adapter(self, folder: Path) -> None:
         """Keep the adapter's files."""
+        if self._run is not None:
+            self._client.log_artifacts(self._run.run_id, str(folder), "adapter")
 
+    @contextmanager
+    def system_metrics(self) -> Iterator[None]:
+        """Log processor, memory and GPU use for as long as the block runs."""
+        if self._run is None:
+            yield
+            return
+        import mlflow
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-class _Silent:
-    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        pass
-
-    def adapter(self, folder: Path) -> None:
-        pass
-
-
-class _ChildRun:
-    def __init__(self, mlflow: Any) -> None:
-        self._mlflow = mlflow
-
-    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        self._mlflow.log_metrics(dict(values), step=step)
-
-    def adapter(self, folder: Path) -> None:
-        self._mlflow.log_artifacts(str(folder), "adapter")
+        mlflow.set_tracking_uri(self._run.tracking_uri)  # the monitor asks for it; in a worker nobody has set it
+        monitor = SystemMetricsMonitor(self._run.run_id)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
 
 
 @contextmanager
-def child_run(name: str, params: Mapping[str, Any]) -> Iterator[Tracker]:
+def child_run(name: str, params: Mapping[str, Any]) -> Iterator[TrackedRun | None]:
     """Open a run below the active one for as long as a training takes; an error marks it as failed.
 
     Args:
@@ -49,12 +117,21 @@ def child_run(name: str, params: Mapping[str, Any]) -> Iterator[Tracker]:
         params: Flat options to log.
 
     Yields:
-        Where to report to; a silent one where no run is active.
+        The run, or None where no run is active.
     """
     mlflow = sys.modules.get("mlflow")  # whoever started a run has imported it
-    if mlflow is None or mlflow.active_run() is None:
-        yield _Silent()
+    if mlflow is None or (parent := mlflow.active_run()) is None:
+        yield None
         return
-    with mlflow.start_run(run_name=name, nested=True):
-        mlflow.log_params({key: str(value) for key, value in params.items()})
-        yield _ChildRun(mlflow)
+    from mlflow.entities import Param
+
+    client = mlflow.MlflowClient()
+    tags = {"mlflow.parentRunId": parent.info.run_id}
+    run = client.create_run(parent.info.experiment_id, run_name=name, tags=tags)
+    client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+    try:
+        yield TrackedRun(mlflow.get_tracking_uri(), run.info.run_id)
+    except BaseException:
+        client.set_terminated(run.info.run_id, "FAILED")
+        raise
+    client.set_terminated(run.info.run_id, "FINISHED")

@@ -10,6 +10,8 @@ from clarilm_kedro.chat.stage import accept
 from clarilm_kedro.chat.types import ChatModel, ChatResult
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.fm_log import train
+from clarilm_kedro.finetuning.launch import LaunchOptions
+from clarilm_kedro.finetuning.options import SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.finetuning.template import fm_log_completion
 from clarilm_kedro.pipelines.cfd.extraction import Demonstrations, complaint, shown_questions, windows
@@ -124,13 +126,16 @@ def build_fm_log_examples(clarifications: pd.DataFrame) -> pd.DataFrame:
     return table(examples, FM_LOG_EXAMPLES, sort_by="example_id")
 
 
-def train_fm_log(fm_log_examples: pd.DataFrame, base_model: BaseModelSpec, options: FmLogOptions) -> TrainedAdapter:
+def train_fm_log(
+    fm_log_examples: pd.DataFrame, base_model: BaseModelSpec, options: FmLogOptions, launch: LaunchOptions
+) -> TrainedAdapter:
     """Fine-tune FM-LOG on q_i -> (f, c) (Eq. 2), or record why it was skipped.
 
     Args:
         fm_log_examples: Columns question, completion.
         base_model: The base model.
         options: Training options; below ``min_examples`` nothing is trained.
+        launch: Where it is trained, and where an interrupted training is kept.
 
     Returns:
         The adapter with its report.
@@ -139,7 +144,14 @@ def train_fm_log(fm_log_examples: pd.DataFrame, base_model: BaseModelSpec, optio
         ClarilmError: There are too few examples and ``on_too_few`` is ``fail``.
     """
     pairs = [(row["question"], row["completion"]) for row in records(fm_log_examples)]
-    return train(pairs, base_model, options, min_examples=options.min_examples, on_too_few=options.on_too_few)
+    return train(
+        pairs,
+        base_model,
+        SftOptions(**options.model_dump(exclude={"min_examples", "on_too_few"})),
+        launch=launch,
+        min_examples=options.min_examples,
+        on_too_few=options.on_too_few,
+    )
 
 
 def _as_rows(shown: dict[int, str]) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 func=train_fm_log,
-                inputs=["fm_log_examples", "base_model", "params:cfd.fm_log"],
+                inputs=["fm_log_examples", "base_model", "params:cfd.fm_log", "params:training.launch"],
                 outputs="fm_log_adapter",
                 name="train_fm_log",
             ),

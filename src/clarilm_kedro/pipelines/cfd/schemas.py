@@ -3,8 +3,7 @@
 from pydantic import BaseModel, Field
 
 from clarilm_kedro.finetuning.decoding import SamplingOptions
-from clarilm_kedro.finetuning.options import OnTooFew
-from clarilm_kedro.finetuning.sft import SftOptions
+from clarilm_kedro.finetuning.options import OnTooFew, SftOptions
 from clarilm_kedro.options import Options
 from clarilm_kedro.pipelines.stages import MADE_BY
 

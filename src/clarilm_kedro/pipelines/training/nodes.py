@@ -8,23 +8,29 @@ from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.calibration import DEFAULT_THRESHOLD, Calibration, fit_threshold
 from clarilm_kedro.finetuning.decoding import ask_probabilities
-from clarilm_kedro.finetuning.dpo import DpoOptions, PreferencePair, train_dpo
+from clarilm_kedro.finetuning.dpo import PreferencePair, train_dpo
+from clarilm_kedro.finetuning.launch import LaunchOptions
+from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
-from clarilm_kedro.finetuning.sft import SftOptions, train_sft
+from clarilm_kedro.finetuning.sft import SftRow, train_sft
 from clarilm_kedro.finetuning.template import clarification_prompt, completion
 from clarilm_kedro.pipelines.training.schemas import CalibrationOptions, ClarilmDpoOptions, ClarilmSftOptions
 from clarilm_kedro.tables import records
+from clarilm_kedro.text.hashing import stable_order
 
-_OF_THE_NODE = {"min_examples", "on_too_few"}
+_OF_THE_NODE = {"min_examples", "on_too_few", "ask_rate"}
 
 
-def train_clarilm_sft(sft_train: pd.DataFrame, base_model: BaseModelSpec, options: ClarilmSftOptions) -> TrainedAdapter:
+def train_clarilm_sft(
+    sft_train: pd.DataFrame, base_model: BaseModelSpec, options: ClarilmSftOptions, launch: LaunchOptions
+) -> TrainedAdapter:
     """Fine-tune ClariLM on the chosen replies, with the "Need Clarification" part in the template (Eq. 5).
 
     Args:
         sft_train: Columns question, asks, text.
         base_model: The base model.
         options: How it is trained; below ``min_examples`` nothing is.
+        launch: Where it is trained, and where an interrupted training is kept.
 
     Returns:
         The adapter with its report, or the recorded skip.
@@ -32,30 +38,60 @@ def train_clarilm_sft(sft_train: pd.DataFrame, base_model: BaseModelSpec, option
     Raises:
         ClarilmError: There are too few rows and ``on_too_few`` is ``fail``.
     """
-    rows = [(clarification_prompt(row["question"]), completion(row["asks"], row["text"])) for row in records(sft_train)]
     return train_sft(
-        rows,
+        _sft_rows(sample_to_ask_rate(sft_train, options.ask_rate, options.seed)),
         base_model,
         SftOptions(**options.model_dump(exclude=_OF_THE_NODE)),
+        launch=launch,
         run_name="clarilm_sft",
         min_examples=options.min_examples,
         on_too_few=options.on_too_few,
     )
 
 
+def sample_to_ask_rate(sft_train: pd.DataFrame, ask_rate: float | None, seed: int) -> pd.DataFrame:
+    """Drop rows of the label there are too many of, until the rows that ask have the wanted share.
+
+    Args:
+        sft_train: Columns row_id, asks.
+        ask_rate: The share; None keeps every row.
+        seed: Draws the rows that stay.
+
+    Returns:
+        The rows kept, in their order; all of them where one label is missing.
+    """
+    n_ask = int(sft_train["asks"].sum())
+    n_answer = len(sft_train) - n_ask
+    if ask_rate is None or not n_ask or not n_answer:
+        return sft_train
+    wanted = {
+        True: min(n_ask, round(n_answer * ask_rate / (1 - ask_rate))),
+        False: min(n_answer, round(n_ask * (1 - ask_rate) / ask_rate)),
+    }
+    kept: set[str] = set()
+    for asks, n in wanted.items():
+        ids = sft_train.loc[sft_train["asks"] == asks, "row_id"]
+        kept |= set(stable_order(ids, seed, str)[:n])
+    return sft_train[sft_train["row_id"].isin(kept)]
+
+
 def align_clarilm_dpo(
     dpo_train: pd.DataFrame,
+    sft_train: pd.DataFrame,
     clarilm_sft_adapter: TrainedAdapter,
     base_model: BaseModelSpec,
     options: ClarilmDpoOptions,
+    launch: LaunchOptions,
 ) -> TrainedAdapter:
     """Align the SFT model with the preferences (Eq. 6).
 
     Args:
         dpo_train: Columns question, chosen, rejected, chosen_asks, rejected_asks.
+        sft_train: Columns question, asks, text; mixed in where ``supervised_source`` is ``sft_rows``.
         clarilm_sft_adapter: Where DPO starts, and what it is held to.
         base_model: The base model.
         options: How it is trained; below ``min_examples`` nothing is.
+        launch: Where it is trained, and where an interrupted training is kept.
 
     Returns:
         The adapter with its report, or the recorded skip.
@@ -79,6 +115,8 @@ def align_clarilm_dpo(
         base_model,
         clarilm_sft_adapter.path,
         DpoOptions(**options.model_dump(exclude=_OF_THE_NODE)),
+        supervised=_sft_rows(sft_train),
+        launch=launch,
         run_name="clarilm_dpo",
         min_examples=options.min_examples,
         on_too_few=options.on_too_few,
@@ -123,6 +161,10 @@ def calibrate_ask_threshold(
     return found
 
 
+def _sft_rows(sft_train: pd.DataFrame) -> list[SftRow]:
+    return [(clarification_prompt(row["question"]), completion(row["asks"], row["text"])) for row in records(sft_train)]
+
+
 def _calibrate(
     adapter: TrainedAdapter | None, validation: pd.DataFrame, base_model: BaseModelSpec, options: CalibrationOptions
 ) -> dict[str, Any]:
@@ -134,4 +176,11 @@ def _calibrate(
         base_model, adapter.path if adapter else None, list(validation["question"]), options.batch_size
     )
     needs = [bool(asks) for asks in validation["asks"]]
-    return fit_threshold(p_ask, needs, options.objective, min_examples=options.min_examples).as_json()
+    return fit_threshold(
+        p_ask,
+        needs,
+        options.objective,
+        min_examples=options.min_examples,
+        cost_missed=options.cost_missed,
+        cost_needless=options.cost_needless,
+    ).as_json()

@@ -11,13 +11,20 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 func=train_clarilm_sft,
-                inputs=["sft_train", "base_model", "params:training.sft"],
+                inputs=["sft_train", "base_model", "params:training.sft", "params:training.launch"],
                 outputs="clarilm_sft_adapter",
                 name="train_clarilm_sft",
             ),
             Node(
                 func=align_clarilm_dpo,
-                inputs=["dpo_train", "clarilm_sft_adapter", "base_model", "params:training.dpo"],
+                inputs=[
+                    "dpo_train",
+                    "sft_train",
+                    "clarilm_sft_adapter",
+                    "base_model",
+                    "params:training.dpo",
+                    "params:training.launch",
+                ],
                 outputs="clarilm_adapter",
                 name="align_clarilm_dpo",
             ),

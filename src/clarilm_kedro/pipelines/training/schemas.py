@@ -3,14 +3,16 @@
 from pydantic import Field
 
 from clarilm_kedro.finetuning.calibration import Objective
-from clarilm_kedro.finetuning.dpo import DpoOptions
-from clarilm_kedro.finetuning.options import OnTooFew
-from clarilm_kedro.finetuning.sft import SftOptions
+from clarilm_kedro.finetuning.options import DpoOptions, OnTooFew, SftOptions
 from clarilm_kedro.options import Options
 
 
 class ClarilmSftOptions(SftOptions):
     """Supervised fine-tuning of ClariLM (Eq. 5)."""
+
+    ask_rate: float | None = Field(
+        None, gt=0, lt=1, description="Share of asking rows to sample the training rows to; null takes them all."
+    )
 
     min_examples: int = Field(20, ge=1, description="Fewer usable rows than this train nothing.")
     on_too_few: OnTooFew = Field("fail", description="skip records it and goes on; fail stops the run.")
@@ -27,6 +29,8 @@ class CalibrationOptions(Options):
     """How the threshold on P(ask) is fitted, alike for every system."""
 
     objective: Objective = Field("f1_macro", description="What the threshold maximises on the validation rows.")
+    cost_missed: float = Field(2.0, ge=0, description="Price of a needed question that is not asked, for cost.")
+    cost_needless: float = Field(1.0, ge=0, description="Price of a needless question, for cost.")
     min_examples: int = Field(20, ge=2, description="Fewer validation rows than this fit nothing: 0.5 is used.")
     on_too_few: OnTooFew = Field("skip", description="skip records it and goes on; fail stops the run.")
     batch_size: int = Field(32, ge=1, description="Questions per forward pass.")
