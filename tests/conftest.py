@@ -45,3 +45,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(PROJECT / "pyproject.toml", root)
     (root / "src").mkdir()  # Kedro wants the folder; the package itself is installed
     return root
+
+
+@pytest.fixture
+def clone(workspace: Path, tmp_path: Path) -> Path:
+    """A copy of the project in which nothing has run yet."""
+    root = tmp_path / "clone"
+    for name in ("conf", "src", "data/01_raw"):
+        shutil.copytree(workspace / name, root / name)
+    shutil.copy(workspace / "pyproject.toml", root)
+    return root

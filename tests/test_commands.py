@@ -1,7 +1,6 @@
 """Commands of the project that only look leave the project as it was."""
 
 import hashlib
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,16 +22,6 @@ def tree(root: Path) -> dict[str, str | None]:
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         for path in sorted(root.rglob("*"))
     }
-
-
-@pytest.fixture
-def clone(workspace: Path, tmp_path: Path) -> Path:
-    """A project in which nothing has run yet."""
-    root = tmp_path / "clone"
-    for name in ("conf", "src", "data/01_raw"):
-        shutil.copytree(workspace / name, root / name)
-    shutil.copy(workspace / "pyproject.toml", root)
-    return root
 
 
 @pytest.mark.slow
