@@ -13,6 +13,7 @@ from kedro.framework.startup import bootstrap_project
 from mlflow.tracking import MlflowClient
 
 from clarilm_kedro.commands import commands
+from reconciliation import unbalanced
 
 pytestmark = pytest.mark.slow
 
@@ -66,17 +67,9 @@ def test_no_test_question_is_trained_on(finished: Path) -> None:
         assert tested.isdisjoint(normalise_question(text) for text in read(finished, name)["question"]), name
 
 
-def test_every_question_is_kept_or_stands_among_the_dropped(finished: Path) -> None:
-    dropped = read(finished, "dropped_questions")
-    steps = {
-        "accept_seed_questions": ("first_questions", "seed_questions"),
-        "accept_synthetic_questions": ("written_questions", "synthetic_questions"),
-    }
-    for stage, (before, after) in steps.items():
-        assert len(read(finished, before)) == len(read(finished, after)) + (dropped["stage"] == stage).sum(), stage
-    tied = (dropped["stage"] == "assemble_questions").sum()
-    made = len(read(finished, "seed_questions")) + len(read(finished, "synthetic_questions"))
-    assert len(read(finished, "questions")) == made - tied
+def test_every_count_adds_up_from_sessions_to_preferences(finished: Path) -> None:
+    assert unbalanced(finished / "data" / "test") == []
+    assert len(read(finished, "preferences")) > 0
     assert not read(finished, "leakage_summary")["action"].eq("remains").any()
 
 
