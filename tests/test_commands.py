@@ -48,10 +48,12 @@ def test_a_command_that_only_looks_writes_nothing(
 def test_a_store_is_looked_into_without_a_trace(clone: Path) -> None:
     path = clone / "data" / "test" / "responses.sqlite"
     store = open_store(path)
-    store.put(StoredResponse("k", "m", None, "facets", "sha", b"{}", 1, 2)).result()
+    store.put(StoredResponse("k", "m", None, "facets", "5ha-0f-a-prompt", b"{}", 1, 2)).result()
     close_store(store)
     before = tree(clone)
     for arguments in (("plan", "--env", "test"), ("store", "--env", "test"), ("store", "--env", "test", "export")):
         done = kedro(clone, "clarilm", *arguments)
         assert done.returncode == 0, done.stderr
+        if arguments[0] == "store":
+            assert "5ha-0f-a-pro" in done.stdout  # shortened
         assert tree(clone) == before, arguments

@@ -175,7 +175,9 @@ def test_a_rejected_request_fails_its_row_and_is_not_sent_again_in_this_run(prov
     assert server.sizes == [3, 1]
 
 
-def test_torn_foreign_and_double_lines_are_skipped_and_what_they_answered_is_asked_again(provider, batches, caplog):
+def test_fault_25_torn_foreign_and_double_lines_are_skipped_and_what_they_answered_is_asked_again(
+    provider, batches, caplog
+):
     server = provider()
 
     def spoil(lines: list[bytes]) -> list[bytes]:

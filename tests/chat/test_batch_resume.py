@@ -43,7 +43,7 @@ list(ChatEndpoint(options).complete([ask_for(f"row {number}") for number in rang
         ("content", "after"),
     ],
 )
-def test_killed_at_any_point_nothing_is_bought_twice(provider, batches, tmp_path, what, when, number):
+def test_fault_19_killed_at_any_point_nothing_is_bought_twice(provider, batches, tmp_path, what, when, number):
     server = provider()
     store = tmp_path / "responses.sqlite"
     run = None
