@@ -20,6 +20,11 @@ class Store:
         failures = self[name]
         return failures[failures["kind"] != "rejected"]
 
+    def without_first_question(self) -> int:
+        """Sessions that start mid-chat, or whose first question is longer than the default of ofs.seeds.max_chars."""
+        sessions = self["sessions"]
+        return int((sessions["starts_mid_chat"] | (sessions["first_question"].str.len() > 1000)).sum())
+
     def dropped(self, *stages: str) -> int:
         return int(self["dropped_questions"]["stage"].isin(stages).sum())
 
@@ -39,6 +44,10 @@ def unbalanced(folder: Path) -> list[str]:
         "clarifications = instances in replies": (
             len(store["clarifications"]),
             sum(len(json.loads(each)) for each in store["extraction_replies"]["clarifications"]),
+        ),
+        "sessions = first questions + dropped + without a first question": (
+            len(store["sessions"]),
+            len(store["first_questions"]) + store.dropped("select_first_questions") + store.without_first_question(),
         ),
         "first questions = judged + failed": (
             len(store["first_questions"]),

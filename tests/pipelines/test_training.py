@@ -13,6 +13,7 @@ from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.launch import IN_PROCESS, LaunchOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
+from clarilm_kedro.pipelines.ofs.schemas import LEAKAGE_SUMMARY
 from clarilm_kedro.pipelines.training import create_pipeline
 from clarilm_kedro.pipelines.training.nodes import (
     align_clarilm_dpo,
@@ -21,10 +22,12 @@ from clarilm_kedro.pipelines.training.nodes import (
     train_clarilm_sft,
 )
 from clarilm_kedro.pipelines.training.schemas import CalibrationOptions, ClarilmDpoOptions, ClarilmSftOptions
+from clarilm_kedro.tables import table
 from finetuning.tiny import save_tiny_model
 
 VAGUE = ["Recommend me a laptop.", "Plan my trip.", "Help me.", "Write a speech.", "Fix my code.", "Which one?"]
 CLEAR = ["What does SSD stand for?", "How tall is it?", "Who wrote it in 1917?", "Is 4 even?", "What is 2 + 2?", "Why?"]
+CLEAN = table([], LEAKAGE_SUMMARY)
 ASK, ANSWER = "What will you mainly use it for?", "It stands for solid state drive."
 
 
@@ -76,6 +79,7 @@ def test_the_pipeline_trains_aligns_and_calibrates(
             "sft_train": MemoryDataset(sft_train),
             "dpo_train": MemoryDataset(dpo_train),
             "validation": MemoryDataset(sft_train),
+            "leakage_summary": MemoryDataset(CLEAN),
             "base_model": MemoryDataset(tiny, copy_mode="assign"),
             "clarilm_sft_adapter": AdapterDataset(filepath=str(tmp_path / "sft")),
             "clarilm_adapter": AdapterDataset(filepath=str(tmp_path / "clarilm")),
@@ -101,7 +105,7 @@ def test_the_decision_and_the_text_are_what_is_learnt(tiny: BaseModelSpec, sft_t
     from clarilm_kedro.finetuning.template import clarification_prompt
 
     adapter = train_clarilm_sft(
-        sft_train, tiny, ClarilmSftOptions(**options(learning_rate=2e-2, epochs=20)), IN_PROCESS
+        sft_train, CLEAN, tiny, ClarilmSftOptions(**options(learning_rate=2e-2, epochs=20)), IN_PROCESS
     )
     prompts = [clarification_prompt(VAGUE[0]), clarification_prompt(CLEAR[0])]
     drawn = sample_candidates(tiny, adapter.path, prompts, SamplingOptions(k=1, temperature=0.01, max_new_tokens=60))
@@ -112,7 +116,7 @@ def test_a_skipped_sft_skips_what_follows(
     tiny: BaseModelSpec, sft_train: pd.DataFrame, dpo_train: pd.DataFrame
 ) -> None:
     sft = train_clarilm_sft(
-        sft_train, tiny, ClarilmSftOptions(**options(min_examples=99, on_too_few="skip")), IN_PROCESS
+        sft_train, CLEAN, tiny, ClarilmSftOptions(**options(min_examples=99, on_too_few="skip")), IN_PROCESS
     )
     aligned = align_clarilm_dpo(dpo_train, sft_train, sft, tiny, ClarilmDpoOptions(**options()), IN_PROCESS)
     assert "12 rows to train on, and at least 99" in sft.report["reason"]
@@ -130,7 +134,9 @@ def test_too_few_rows_stop_the_run_where_that_is_asked_for(
     tiny: BaseModelSpec, sft_train: pd.DataFrame, dpo_train: pd.DataFrame, tmp_path: Path
 ) -> None:
     with pytest.raises(ClarilmError, match="at least 99 are needed"):
-        train_clarilm_sft(sft_train, tiny, ClarilmSftOptions(**options(min_examples=99, on_too_few="fail")), IN_PROCESS)
+        train_clarilm_sft(
+            sft_train, CLEAN, tiny, ClarilmSftOptions(**options(min_examples=99, on_too_few="fail")), IN_PROCESS
+        )
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": tiny.source, "r": 8}))
     adapter = TrainedAdapter(tmp_path, {"status": "trained"})
     many = ClarilmDpoOptions(**options(min_examples=99, on_too_few="skip"))
@@ -140,7 +146,7 @@ def test_too_few_rows_stop_the_run_where_that_is_asked_for(
 
 def test_an_empty_table_is_too_few(tiny: BaseModelSpec, sft_train: pd.DataFrame) -> None:
     empty = sft_train.head(0)
-    skipped = train_clarilm_sft(empty, tiny, ClarilmSftOptions(**options(on_too_few="skip")), IN_PROCESS)
+    skipped = train_clarilm_sft(empty, CLEAN, tiny, ClarilmSftOptions(**options(on_too_few="skip")), IN_PROCESS)
     assert skipped.path is None
     calibrations = calibrate_ask_threshold(empty, skipped, skipped, tiny, CalibrationOptions())
     with pytest.raises(ClarilmError, match=r"clarilm-sft: The adapter was not trained"):

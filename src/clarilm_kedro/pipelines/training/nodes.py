@@ -22,12 +22,17 @@ _OF_THE_NODE = {"min_examples", "on_too_few", "ask_rate"}
 
 
 def train_clarilm_sft(
-    sft_train: pd.DataFrame, base_model: BaseModelSpec, options: ClarilmSftOptions, launch: LaunchOptions
+    sft_train: pd.DataFrame,
+    leakage_summary: pd.DataFrame,
+    base_model: BaseModelSpec,
+    options: ClarilmSftOptions,
+    launch: LaunchOptions,
 ) -> TrainedAdapter:
     """Fine-tune ClariLM on the chosen replies, with the "Need Clarification" part in the template (Eq. 5).
 
     Args:
         sft_train: Columns question, asks, text.
+        leakage_summary: What the leak guard found; it stands in the report, and training waits for it.
         base_model: The base model.
         options: How it is trained; below ``min_examples`` nothing is.
         launch: Where it is trained, and where an interrupted training is kept.
@@ -38,7 +43,7 @@ def train_clarilm_sft(
     Raises:
         ClarilmError: There are too few rows and ``on_too_few`` is ``fail``.
     """
-    return train_sft(
+    trained = train_sft(
         _sft_rows(sample_to_ask_rate(sft_train, options.ask_rate, options.seed)),
         base_model,
         SftOptions(**options.model_dump(exclude=_OF_THE_NODE)),
@@ -47,6 +52,7 @@ def train_clarilm_sft(
         min_examples=options.min_examples,
         on_too_few=options.on_too_few,
     )
+    return trained.with_report(leakage=records(leakage_summary))
 
 
 def sample_to_ask_rate(sft_train: pd.DataFrame, ask_rate: float | None, seed: int) -> pd.DataFrame:

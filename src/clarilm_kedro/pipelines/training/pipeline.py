@@ -11,7 +11,7 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 func=train_clarilm_sft,
-                inputs=["sft_train", "base_model", "params:training.sft", "params:training.launch"],
+                inputs=["sft_train", "leakage_summary", "base_model", "params:training.sft", "params:training.launch"],
                 outputs="clarilm_sft_adapter",
                 name="train_clarilm_sft",
             ),
