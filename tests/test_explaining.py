@@ -45,7 +45,21 @@ TABLES = {
         }
     ],
     "in_context_examples": [{"example_id": "e1", "origin": "popqa", "question": "Who wrote it?"}],
-    "facets": [{"question_id": "aa1", "candidate_id": "f1", "model": "fm-log on smollm"}],
+    "facets": [
+        {"question_id": "aa1", "candidate_id": "f1", "model": "fm-log on smollm", "adapter_sha": "ab" * 32, "seed": 7}
+    ],
+    "facet_merges": [
+        {
+            "question_id": "aa1",
+            "facet": "colour",
+            "other_facet": "colour of it",
+            "method": "semantic",
+            "cosine": 0.93,
+            "words": None,
+            "sources": ["log"],
+            "other_sources": ["llm"],
+        }
+    ],
     "candidates": [
         {
             "question_id": "aa1",
@@ -114,7 +128,8 @@ def test_a_question_of_a_log_leads_from_its_row_to_its_pairs() -> None:
         "kept because: It stands alone.",
         "a prompt that has changed since",
         "[f1] colour: Which colour?",
-        "made by fm-log on smollm",
+        "made by fm-log on smollm, adapter abababababab, drawn by seed 7",
+        "merged: 'colour' and 'colour of it' (cosine 0.93; log, llm)",
         "thought: The colour decides.",
         f"made by r1; annotation_prompt {MADE['prompt_sha'][:12]}; reply kkkkkkkkkkkk",
         "Chosen: ask about 'colour'",

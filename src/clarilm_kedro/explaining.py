@@ -158,8 +158,13 @@ class _Story:
                 yield f"     source: {' and '.join(row['sources'])}, rank {row['rank']}"
                 yield from self._made_by(facets.get(row["candidate_id"], {}), indent="     ")
         for merge in self._tables.of("facet_merges", self._question_id):
-            told = ", ".join(f"{name} {_plain(value)}" for name, value in merge.items() if name != "question_id")
-            yield f"  merge: {told}"
+            both = f"'{_plain(merge['facet'])}' and '{_plain(merge['other_facet'])}'"
+            alike = "equal in normal form" if merge["method"] == "exact" else f"cosine {merge['cosine']:.2f}"
+            if merge["method"] == "vetoed":
+                yield f"  kept apart: {both} ({alike}), by {_plain(merge['words'])}"
+            else:
+                sources = ", ".join(" and ".join(merge[name]) for name in ("sources", "other_sources"))
+                yield f"  merged: {both} ({alike}; {sources})"
 
     def choice(self) -> Iterator[str]:
         """What the reasoning model thought and chose."""
@@ -206,18 +211,16 @@ class _Story:
 
     def _made_by(self, row: Row, prefix: str = "", *, indent: str = "  ") -> Iterator[str]:
         """Who made a row: the model, the prompt and the stored reply."""
-        key = row.get(f"{prefix}request_key")
-        if not _given(key):
-            model = row.get("model")
-            if _given(model):
-                yield f"{indent}made by {_plain(model)}"
-            return
-        sha = row[f"{prefix}prompt_sha"]
-        prompt = self._prompts.get(sha, "a prompt that has changed since")
-        teacher = row.get(f"{prefix}teacher") or row["teacher"]
-        reply = self._reply(str(key))
-        served = f", served by {reply['served_model']} on {reply['created']}" if reply else ""
-        yield f"{indent}made by {_plain(teacher)}{served}; {prompt} {sha[:12]}; reply {str(key)[:12]}"
+        key, sha = row.get(f"{prefix}request_key"), row.get(f"{prefix}prompt_sha")
+        if _given(key) and _given(sha):
+            prompt = self._prompts.get(str(sha), "a prompt that has changed since")
+            teacher = row.get(f"{prefix}teacher") or row["teacher"]
+            reply = self._reply(str(key))
+            served = f", served by {reply['served_model']} on {reply['created']}" if reply else ""
+            yield f"{indent}made by {_plain(teacher)}{served}; {prompt} {str(sha)[:12]}; reply {str(key)[:12]}"
+        if _given(row.get("model")):  # FM-LOG, in this process or behind an endpoint
+            adapter = f", adapter {row['adapter_sha'][:12]}" if _given(row.get("adapter_sha")) else ""
+            yield f"{indent}made by {_plain(row['model'])}{adapter}, drawn by seed {row['seed']}"
 
     def _reply(self, key: str) -> Row | None:
         try:
