@@ -30,7 +30,14 @@ KILLED_AT = (2, 5, 9)
 def options() -> SftOptions:
     # Dropout, so that the random numbers have to go on where they stopped.
     return SftOptions(
-        seed=3, learning_rate=1e-2, epochs=4, batch_size=4, micro_batch_size=2, max_length=256, lora_dropout=0.1
+        seed=3,
+        learning_rate=1e-2,
+        epochs=4,
+        batch_size=4,
+        micro_batch_size=2,
+        max_length=256,
+        lora_dropout=0.1,
+        group_by_length=True,
     )
 
 
@@ -90,9 +97,10 @@ def test_a_killed_sft_ends_as_an_uninterrupted_one(
     assert resumed.report["tokens"] == whole.report["tokens"]
 
 
-@pytest.mark.parametrize("source", ["chosen", "sft_rows"])
+@pytest.mark.parametrize(("source", "grouped"), [("chosen", True), ("sft_rows", False)])
 def test_a_killed_dpo_ends_as_an_uninterrupted_one(
     source: Any,
+    grouped: bool,
     tiny: BaseModelSpec,
     rows: list[SftRow],
     pairs: list[PreferencePair],
@@ -110,6 +118,7 @@ def test_a_killed_dpo_ends_as_an_uninterrupted_one(
         max_length=256,
         supervised_source=source,
         supervised_share=0.5,
+        group_by_length=grouped,
     )
 
     def train(where: str) -> TrainedAdapter:
@@ -173,10 +182,8 @@ def test_two_processes_learn_what_one_does_with_twice_the_accumulation(
 ) -> None:
     import torch
 
-    # As many rows as fill every batch; grouping by length would deal other rows to two processes.
-    options = SftOptions(
-        seed=3, learning_rate=1e-3, epochs=2, batch_size=4, micro_batch_size=1, max_length=256, group_by_length=False
-    )
+    # As many rows as fill every batch.
+    options = SftOptions(seed=3, learning_rate=1e-3, epochs=2, batch_size=4, micro_batch_size=1, max_length=256)
     one = train_sft(rows[:8], tiny, options, launch=keep(tmp_path / "one"))
     launch = LaunchOptions(launcher="torchrun", processes=2, work_dir=str(tmp_path / "two"))
     two = train_sft(rows[:8], tiny, options, launch=launch)

@@ -26,7 +26,10 @@ class TrainingOptions(Options):
     gradient_checkpointing: bool = Field(False, description="Trade a third more computing for less memory.")
     logging_steps: int = Field(1, ge=1, description="Optimizer steps between two points of the loss curve.")
 
-    group_by_length: bool = Field(True, description="Batches of rows of like length: less padding.")
+    group_by_length: bool = Field(
+        False,
+        description="Batches of rows of like length: less padding, but like labels, as vague questions are short.",
+    )
 
     def accumulation(self, processes: int = 1) -> int:
         """Derive how many forward passes make one optimizer step.
