@@ -55,7 +55,7 @@ def questions(n: int, split: str = "train") -> pd.DataFrame:
         {"question_id": f"q{number}", "question": f"question {number}", "origin": "log", "split": split}
         for number in range(n)
     ]
-    return table([dict.fromkeys(QUESTIONS, "") | row for row in rows], QUESTIONS)
+    return table([dict.fromkeys(QUESTIONS) | row for row in rows], QUESTIONS)
 
 
 def facets(n: int, per_question: int) -> pd.DataFrame:
@@ -72,12 +72,12 @@ def facets(n: int, per_question: int) -> pd.DataFrame:
         for number in range(n)
         for rank in range(per_question)
     ]
-    return table([dict.fromkeys(FACETS, "") | row for row in rows], FACETS)
+    return table([dict.fromkeys(FACETS) | row for row in rows], FACETS)
 
 
 def answers(n: int) -> pd.DataFrame:
     rows: list[Mapping[str, Any]] = [{"question_id": f"q{number}", "answer": "So."} for number in range(n)]
-    return table([dict.fromkeys(ANSWERS, "") | dict(row) for row in rows], ANSWERS)
+    return table([dict.fromkeys(ANSWERS) | dict(row) for row in rows], ANSWERS)
 
 
 def candidates(*rows: Mapping[str, Any]) -> pd.DataFrame:
