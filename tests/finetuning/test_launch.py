@@ -139,6 +139,7 @@ def test_a_killed_dpo_ends_as_an_uninterrupted_one(
     assert not all(mixed)
 
 
+@pytest.mark.slow
 def test_a_real_kill_loses_nothing_that_was_saved(tiny: BaseModelSpec, rows: list[SftRow], tmp_path: Path) -> None:
     """SIGKILL to the worker process; what is left resumes to the same weights."""
     options = SftOptions(seed=3, learning_rate=1e-2, epochs=40, batch_size=4, micro_batch_size=2, max_length=256)
@@ -177,6 +178,7 @@ def test_what_was_trained_is_not_trained_again(
         train_sft(rows[1:], tiny, options, launch=keep(tmp_path))
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does_with_twice_the_accumulation(
     tiny: BaseModelSpec, rows: list[SftRow], tmp_path: Path
 ) -> None:
@@ -198,6 +200,7 @@ def test_two_processes_learn_what_one_does_with_twice_the_accumulation(
     assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
 
 
+@pytest.mark.slow
 def test_a_world_of_another_size_is_refused(tiny: BaseModelSpec, rows: list[SftRow], tmp_path: Path) -> None:
     """Accelerate on a CPU starts one process whatever it is told."""
     config = tmp_path / "two.yaml"

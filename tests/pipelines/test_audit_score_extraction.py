@@ -48,6 +48,7 @@ def found(*places: tuple[str, int, str]) -> pd.DataFrame:
             **dict.fromkeys(CLARIFICATIONS, ""),
             "clarification_id": f"{session}{index}",
             "session_id": session,
+            "window": 0,
             "index": index,
             "facet": facet,
             "clarifying_question": f"Which {facet}?",

@@ -112,6 +112,7 @@ def test_a_higher_threshold_merges_no_more(project: Path) -> None:
     assert all(more >= fewer for more, fewer in itertools.pairwise(found))
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_details_of_one_task_are_hardly_ever_merged(real_data: Path) -> None:
     """IN3 lists different details per task, so every merge of two is wrong."""
