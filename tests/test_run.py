@@ -169,6 +169,7 @@ def test_a_plan_before_any_run_is_an_estimate(workspace: Path, monkeypatch: pyte
     told = command(workspace, monkeypatch, "plan", "--env", "paper")
     assert told.count("estimate: ") == 7 + 6
     assert "without deepseek-ai/DeepSeek-R1, whose price is not in the price table" in told
+    assert "The memory of the trainings is not planned" in told
     assert not (workspace / "data" / "paper").exists()
 
 
@@ -179,7 +180,10 @@ def test_the_store_can_be_looked_into(finished: Path, monkeypatch: pytest.Monkey
     out = tmp_path / "replies.jsonl"
     command(finished, monkeypatch, "store", "--env", "test", "export", "--stage", "facets", "--out", str(out))
     stages = [json.loads(line)["stage"] for line in out.read_text().splitlines()]
-    assert len(stages) == len(set(read(finished, "llm_facet_replies")["question_id"]))
+    asked = {
+        text for name in ("llm_facet_replies", "audit_llm_facet_replies") for text in read(finished, name)["question"]
+    }
+    assert len(stages) == len(asked)
     assert set(stages) == {"facets"}
     assert command(finished, monkeypatch, "store", "--env", "test", "prune", "--model", "other", "--yes").endswith(
         "0 replies deleted.\n"

@@ -14,6 +14,8 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
 
+from clarilm_kedro.errors import ClarilmError
+
 if TYPE_CHECKING:
     from clarilm_kedro.chat.plan import StagePlan
     from clarilm_kedro.finetuning.memory_plan import MemoryPlan
@@ -91,11 +93,21 @@ def plan(env: str | None, params: dict[str, Any], pipeline: str, gpus: int | Non
         options = PlanOptions.model_validate(context.params["plan"])
         catalog = cast(DataCatalog, context.catalog)
         stages = list(plan_pipeline(pipelines[pipeline], catalog, options))
-        trainings = list(plan_trainings(pipelines[pipeline], catalog, gpus, gpu_memory))
+        wanted = gpus is not None or gpu_memory is not None or not stages
+        trainings: list[MemoryPlan] = []
+        trouble = None
+        try:
+            trainings += plan_trainings(pipelines[pipeline], catalog, gpus, gpu_memory)
+        except ClarilmError as error:  # a base model that cannot be looked up does not hide what the requests cost
+            if wanted:
+                raise
+            trouble = str(error)
     if stages:
         _print_stages(stages)
     if trainings:
-        _print_trainings(trainings)
+        _print_trainings(trainings, strict=wanted)
+    if trouble:
+        click.echo(f"The memory of the trainings is not planned: {trouble}")
 
 
 def _print_stages(stages: Sequence["StagePlan"]) -> None:
@@ -137,7 +149,7 @@ def explain(question_id: str, env: str | None, params: dict[str, Any]) -> None:
             click.echo(line)
 
 
-def _print_trainings(trainings: Sequence["MemoryPlan"]) -> None:
+def _print_trainings(trainings: Sequence["MemoryPlan"], *, strict: bool) -> None:
     headings = ("training", "GB per device", "weights", "adapter", "optimizer", "activations", "logits", "headroom")
     rows = [
         (
@@ -159,7 +171,13 @@ def _print_trainings(trainings: Sequence["MemoryPlan"]) -> None:
     ]
     click.echo("\n".join(_aligned([headings, *rows])))
     for plan in trainings:
-        plan.check()
+        try:
+            plan.check()
+        except ClarilmError as error:
+            if strict:
+                raise
+            click.echo(str(error))
+            return
     click.echo(f"Each device has {trainings[0].available:.1f} GB: all of them fit.")
 
 
