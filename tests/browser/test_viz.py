@@ -62,7 +62,7 @@ def server(workspace: Path) -> Iterator[str]:
         ("ofs", "annotate_optimal_facet"),
         ("training", "align_clarilm_dpo"),
         ("evaluation", "results_table"),
-        ("audit", "teacher_audit"),
+        ("audit", "audit_markdown"),
         ("recall", "facet_recall"),
     ],
 )

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,12 @@ def test_the_tiny_model_is_counted_as_torch_counts_it(tiny: BaseModelSpec) -> No
     from clarilm_kedro.finetuning.base_model import load_model
 
     assert model_shape(tiny).parameters == sum(each.numel() for each in load_model(tiny).parameters())
+
+
+def test_a_gguf_file_is_planned_without_writing_anything(tmp_path: Path) -> None:
+    spec = BaseModelSpec(source="packaged:smollm2", cache_dir=tmp_path / "cache")
+    assert model_shape(spec).parameters == 134_515_008  # the model card's 135 million
+    assert not spec.cache_dir.exists()
 
 
 def test_llama_2_7b_is_near_what_was_published() -> None:

@@ -58,8 +58,7 @@ def ready_base_model(spec: BaseModelSpec) -> Path:
     Raises:
         ClarilmError: The source is neither a file, nor a model folder, nor spelled like a hub id.
     """
-    source = spec.source
-    path = packaged_path(source) if source.startswith(PREFIX) else Path(source).expanduser()
+    source, path = spec.source, _path_of(spec)
     if path.is_file():
         if path.suffix != ".gguf":
             raise ClarilmError(f"base_model.source '{source}' is a file, but not a GGUF file. Give the model's folder.")
@@ -78,6 +77,27 @@ def ready_base_model(spec: BaseModelSpec) -> Path:
     return Path(source)
 
 
+def load_config(spec: BaseModelSpec) -> Any:
+    """Load the base model's configuration alone; of a GGUF file its header is read and nothing is written.
+
+    Args:
+        spec: The base model.
+
+    Returns:
+        A transformers configuration.
+
+    Raises:
+        ClarilmError: It cannot be had.
+    """
+    from transformers import AutoConfig
+
+    path = _path_of(spec)
+    with _explained(spec), quiet_transformers():
+        if path.is_file() and path.suffix == ".gguf":
+            return AutoConfig.from_pretrained(str(path.parent), gguf_file=path.name)
+        return AutoConfig.from_pretrained(str(ready_base_model(spec)))
+
+
 def identity(spec: BaseModelSpec) -> dict[str, str]:
     """Name what a training on this base model depends on; equal names mean equal weights, format and chat template.
 
@@ -87,9 +107,8 @@ def identity(spec: BaseModelSpec) -> dict[str, str]:
     Returns:
         ``weights`` (a digest for files, the id for a hub model), ``dtype`` and ``chat_template``.
     """
-    source = spec.source
-    path = packaged_path(source) if source.startswith(PREFIX) else Path(source).expanduser()
-    weights = source
+    path = _path_of(spec)
+    weights = spec.source
     if path.is_file():
         stat = path.stat()
         weights = _digest(path, stat.st_size, stat.st_mtime_ns)
@@ -231,6 +250,10 @@ class _explained:  # noqa: N801
                 "Check base_model.source; a Hugging Face id needs a network (or the model in its cache) and, where "
                 "its licence asks for it, a login."
             ) from error
+
+
+def _path_of(spec: BaseModelSpec) -> Path:
+    return packaged_path(spec.source) if spec.source.startswith(PREFIX) else Path(spec.source).expanduser()
 
 
 def _materialised(gguf: Path, cache_dir: Path) -> Path:

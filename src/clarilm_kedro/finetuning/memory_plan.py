@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.finetuning.base_model import BaseModelSpec, device, ready_base_model, resolve_dtype
+from clarilm_kedro.finetuning.base_model import BaseModelSpec, device, load_config, resolve_dtype
 from clarilm_kedro.finetuning.options import LoraOptions, TrainingOptions
 
 _BYTES = {"float32": 4, "bfloat16": 2}
@@ -122,10 +122,8 @@ def model_shape(spec: BaseModelSpec) -> ModelShape:
     Raises:
         ClarilmError: The configuration cannot be had, or is not one of a LLaMA-like model.
     """
-    from transformers import AutoConfig
-
+    config = load_config(spec)
     try:
-        config = AutoConfig.from_pretrained(str(ready_base_model(spec)))
         heads = config.num_attention_heads
         return ModelShape(
             hidden=config.hidden_size,
@@ -135,8 +133,6 @@ def model_shape(spec: BaseModelSpec) -> ModelShape:
             vocabulary=config.vocab_size,
             tied=bool(config.tie_word_embeddings),
         )
-    except OSError as error:
-        raise ClarilmError(f"The configuration of the base model '{spec.source}' cannot be read: {error}.") from error
     except AttributeError as error:
         raise ClarilmError(f"The memory of '{spec.source}' cannot be planned: {error}.") from error
 
