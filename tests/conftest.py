@@ -35,10 +35,8 @@ def real_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project to run in, so that a test leaves nothing behind in the checkout."""
-    root = tmp_path_factory.mktemp("workspace") / "clarilm"
+def copy_of_the_project(root: Path) -> Path:
+    """Copy what a run reads to a folder in which nothing has run yet."""
     for name in ("conf", "data/01_raw/sample"):
         shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("local"))
     (root / "conf" / "local").mkdir()
@@ -47,11 +45,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project that tests share, so that they leave nothing behind in the checkout."""
+    return copy_of_the_project(tmp_path_factory.mktemp("workspace") / "clarilm")
+
+
 @pytest.fixture
-def clone(workspace: Path, tmp_path: Path) -> Path:
-    """A copy of the project in which nothing has run yet."""
-    root = tmp_path / "clone"
-    for name in ("conf", "src", "data/01_raw"):
-        shutil.copytree(workspace / name, root / name)
-    shutil.copy(workspace / "pyproject.toml", root)
-    return root
+def clone(tmp_path: Path) -> Path:
+    """A copy of the project of the test's own, in which nothing has run yet."""
+    return copy_of_the_project(tmp_path / "clone")

@@ -26,11 +26,11 @@ SMALL = {"extraction_sessions": 3, "seed_questions": 6, "synthetic_questions": 5
 
 
 def test_real_logs_reach_preferences_and_every_count_adds_up(
-    workspace: Path, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clone: Path, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("xllamacpp")
-    monkeypatch.chdir(workspace)
-    bootstrap_project(workspace)
+    monkeypatch.chdir(clone)
+    bootstrap_project(clone)
     params = {
         "store": str(tmp_path / "store"),
         "inputs": {name: str(real_data / path) for name, path in INPUTS.items()},
@@ -39,7 +39,7 @@ def test_real_logs_reach_preferences_and_every_count_adds_up(
         "reasoning_llm": {"max_tokens": 128},
     }
     for pipeline in ("ingestion", "cfd", "ofs"):
-        with KedroSession.create(workspace, env="embedded", runtime_params=params) as session:
+        with KedroSession.create(clone, env="embedded", runtime_params=params) as session:
             session.run(pipeline_names=[pipeline])
     assert unbalanced(tmp_path / "store") == []
 

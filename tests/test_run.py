@@ -13,6 +13,7 @@ from kedro.framework.startup import bootstrap_project
 from mlflow.tracking import MlflowClient
 
 from clarilm_kedro.commands import commands
+from conftest import copy_of_the_project
 from reconciliation import unbalanced
 
 pytestmark = pytest.mark.slow
@@ -26,10 +27,11 @@ def run(root: Path, monkeypatch: pytest.MonkeyPatch, **kwargs: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(workspace: Path) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy_of_the_project(tmp_path_factory.mktemp("finished") / "clarilm")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        run(workspace, monkeypatch)
-    return workspace
+        run(root, monkeypatch)
+    return root
 
 
 def read(root: Path, name: str) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Normal forms of questions and facets."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clarilm_kedro.text.normalise import facet_words, normalise_facet, normalise_question
@@ -72,6 +72,7 @@ _LIKELY = st.lists(
 
 
 @given(st.text() | _LIKELY)
+@example("USER' THE")
 def test_normal_forms_are_idempotent(text: str) -> None:
     assert normalise_question(normalise_question(text)) == normalise_question(text)
     assert normalise_facet(normalise_facet(text)) == normalise_facet(text)

@@ -39,8 +39,13 @@ def normalise_facet(text: str) -> str:
     Returns:
         The normal form; that of the whole text where nothing else is left of it.
     """
-    bare = " ".join(word for word in facet_words(text) if word not in _ARTICLES)
-    return _LEAD_INS.sub("", bare) or normalise_question(text)
+    folded = normalise_question(text)
+    # What is left of "user' the" without its possessive is nothing, of its words alone "user".
+    return _without_fillers(text) or _without_fillers(folded) or folded
+
+
+def _without_fillers(text: str) -> str:
+    return _LEAD_INS.sub("", " ".join(word for word in facet_words(text) if word not in _ARTICLES))
 
 
 def facet_words(text: str) -> list[str]:
