@@ -45,6 +45,11 @@ def unbalanced(folder: Path) -> list[str]:
             len(store["clarifications"]),
             sum(len(json.loads(each)) for each in store["extraction_replies"]["clarifications"]),
         ),
+        "clarifications = FM-LOG's + unused": (
+            set(store["clarifications"]["clarification_id"]),
+            {name for names in store["fm_log_examples"]["clarification_ids"] for name in names}
+            | set(store["fm_log_examples_dropped"]["row_id"]),
+        ),
         "sessions = first questions + dropped + without a first question": (
             len(store["sessions"]),
             len(store["first_questions"]) + store.dropped("select_first_questions") + store.without_first_question(),

@@ -5,14 +5,13 @@ from typing import Any
 import pandas as pd
 
 from clarilm_kedro.logs.records import Record, Records
+from clarilm_kedro.pipelines.cfd.schemas import FM_LOG_EXAMPLES
+from clarilm_kedro.pipelines.held_out import BENCHMARK_QUESTIONS, ClusterRule, LeakageOptions
 from clarilm_kedro.pipelines.ofs.schemas import (
-    BENCHMARK_QUESTIONS,
     EXAMPLES,
     IN3_TRAIN,
     SEED_QUESTIONS,
     SYNTHETIC_QUESTIONS,
-    ClusterRule,
-    LeakageOptions,
 )
 from clarilm_kedro.pipelines.ofs.seeds import question_identity
 from clarilm_kedro.tables import FAILED, table
@@ -72,6 +71,11 @@ def seeds(*rows: dict[str, Any]) -> pd.DataFrame:
 
 def synthetic(*questions: str) -> pd.DataFrame:
     return table([written(number, text) for number, text in enumerate(questions)], SYNTHETIC_QUESTIONS)
+
+
+def fm_log(*questions: str) -> pd.DataFrame:
+    rows = [{"example_id": f"mined {text}", "question": text, "completion": "budget\nHow much?"} for text in questions]
+    return table([{**row, "clarification_ids": []} for row in rows], FM_LOG_EXAMPLES)
 
 
 def examples(*questions: str) -> pd.DataFrame:

@@ -26,8 +26,11 @@ from clarilm_kedro.pipelines.cfd.schemas import (
     ExtractionOptions,
     FusionOptions,
 )
+from clarilm_kedro.pipelines.dropping import HELD_BACK, LEAK
+from clarilm_kedro.pipelines.held_out import SplitOptions, held_back
 from clarilm_kedro.sample.server import SampleTeacherServer
 from clarilm_kedro.tables import FAILED, table
+from pipelines.question_rows import LEAKAGE, benchmark
 
 
 @pytest.fixture(scope="module")
@@ -121,19 +124,20 @@ def test_fused_facets_name_both_sources_and_lead_back_to_them() -> None:
     rows = found.set_index("facet")
     assert {facet: list(sources) for facet, sources in rows["sources"].items()} == {
         "budget": ["llm"],
-        "Travel date": ["llm", "log"],
+        "travel dates": ["llm", "log"],
         "cost limit": ["log"],
     }
-    assert list(rows["members"]["Travel date"]) == ["Travel date", "travel dates"]
-    assert rows.loc["Travel date", ["clarifying_question", "request_key", "model"]].tolist() == [
-        "Travel date (log)?",
+    assert list(rows["members"]["travel dates"]) == ["travel dates", "Travel date"]
+    assert rows["rank"].to_dict() == {"budget": 0, "travel dates": 0, "cost limit": 1}
+    assert rows.loc["travel dates", ["clarifying_question", "request_key", "model"]].tolist() == [
+        "travel dates (llm)?",
         "r1",
         "m",
     ]
     assert rows.loc["cost limit", ["teacher", "prompt_sha", "request_key"]].isna().all()
     assert rows.loc["budget", ["model", "adapter_sha", "seed"]].isna().all()
     assert merges[["question_id", "facet", "other_facet", "method"]].to_numpy().tolist() == [
-        ["q", "Travel date", "travel dates", "exact"]
+        ["q", "travel dates", "Travel date", "exact"]
     ]
     again, _ = fuse_facets(log.iloc[::-1], llm.iloc[::-1], FusionOptions())
     pd.testing.assert_frame_equal(found, again)
@@ -165,10 +169,34 @@ def test_no_facets_at_all_give_empty_tables() -> None:
 
 def test_examples_keep_the_clarifications_they_come_from() -> None:
     row = {"question": "Plan my trip.", "facet": "budget", "clarifying_question": "How much?"}
-    mined = pd.DataFrame([{**row, "clarification_id": name} for name in ("c2", "c1")])
-    examples = build_fm_log_examples(mined)
-    assert examples["completion"].tolist() == ["budget\nHow much?"]
-    assert examples["clarification_ids"].tolist() == [["c1", "c2"]]
+    mined = pd.DataFrame([{**row, "clarification_id": name, "session_id": name} for name in ("c2", "c1")])
+    rows, unused, leaks = build_fm_log_examples(mined, benchmark(), LEAKAGE, SplitOptions(held_back_share=0))
+    assert rows["completion"].tolist() == ["budget\nHow much?"]
+    assert rows["clarification_ids"].tolist() == [["c1", "c2"]]
+    assert unused.empty
+    assert leaks.empty
+
+
+def test_fm_log_learns_neither_test_questions_nor_from_sessions_that_are_held_back() -> None:
+    row = {"facet": "budget", "clarifying_question": "How much?"}
+    mined = pd.DataFrame(
+        [
+            {**row, "clarification_id": f"c{at}", "session_id": f"s{at}", "question": f"{at * 7919} number {at}"}
+            for at in range(40)
+        ]
+    )
+    split = SplitOptions(held_back_share=0.5)
+    rows, unused, leaks = build_fm_log_examples(
+        mined, benchmark(in3="0 NUMBER 0"), LEAKAGE, SplitOptions(held_back_share=0)
+    )
+    assert (len(rows), unused["row_id"].tolist(), unused["reason"].tolist()) == (39, ["c0"], [LEAK])
+    assert leaks[["train_id", "test_set", "action"]].to_numpy().tolist() == [["c0", "in3", "dropped"]]
+    rows, unused, _ = build_fm_log_examples(mined, benchmark(), LEAKAGE, split)
+    used = {name for names in rows["clarification_ids"] for name in names}
+    assert used == {f"c{at}" for at in range(40) if not held_back(f"s{at}", split)}
+    assert set(unused["reason"]) == {HELD_BACK}
+    assert used | set(unused["row_id"]) == set(mined["clarification_id"])
+    assert 10 < len(used) < 30
 
 
 def test_rejected_instances_do_not_count_as_failed_calls() -> None:

@@ -1,13 +1,13 @@
 """One table of what fell away on the way to Q."""
 
-from clarilm_kedro.pipelines.ofs.dropping import (
+from clarilm_kedro.pipelines.dropping import (
+    DROPPED,
     NEAR,
     OVER_TARGET,
     collect_dropped_questions,
     drop_near_duplicates,
     dropped,
 )
-from clarilm_kedro.pipelines.ofs.schemas import DROPPED
 from clarilm_kedro.tables import table
 from pipelines.question_rows import LEXICAL, judged, written
 

@@ -9,11 +9,11 @@ from kedro.runner import SequentialRunner
 
 from clarilm_kedro.logs.reading import read_records
 from clarilm_kedro.logs.records import Records
+from clarilm_kedro.pipelines.dropping import LEAK, NEAR
+from clarilm_kedro.pipelines.held_out import LeakageOptions, collect_benchmark_questions
 from clarilm_kedro.pipelines.ofs import create_pipeline
-from clarilm_kedro.pipelines.ofs.dropping import LEAK, NEAR
 from clarilm_kedro.pipelines.ofs.examples import clean_in3_train, collect_examples
-from clarilm_kedro.pipelines.ofs.leakage import collect_benchmark_questions
-from clarilm_kedro.pipelines.ofs.schemas import LeakageOptions, SynthesisOptions
+from clarilm_kedro.pipelines.ofs.schemas import SynthesisOptions
 from clarilm_kedro.text.similarity import NearDuplicateRule
 from pipelines.question_rows import (
     LEAKAGE,
@@ -86,9 +86,9 @@ def test_the_papers_mix_lets_clamber_in_and_says_so() -> None:
 
 
 def test_a_slice_of_the_pipeline_cleans_in3_before_it_is_shown() -> None:
-    wanted = ("collect_benchmark_questions", "clean_in3_train", "collect_examples")
+    wanted = ("clean_in3_train", "collect_examples")
     given = {
-        "in3_test": in3("plan my trip"),
+        "benchmark_questions": collect_benchmark_questions(in3("plan my trip"), clamber("Who won the cup?")),
         "clamber": clamber("Who won the cup?"),
         "in3_train": in3("Plan my trip.", "Fix my bike."),
         "ambigqa": recorded({"question": "who won the cup"}),

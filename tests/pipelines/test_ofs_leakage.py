@@ -7,15 +7,15 @@ import pytest
 
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.logs.reading import read_records
-from clarilm_kedro.pipelines.ofs.leakage import (
-    check_leakage,
+from clarilm_kedro.pipelines.held_out import (
+    LEAKAGE,
+    LeakageOptions,
     collect_benchmark_questions,
     drop_leaks,
-    find_leakage,
     find_leaks,
-    with_held_out,
 )
-from clarilm_kedro.pipelines.ofs.schemas import DPO_ROWS, LEAKAGE, OUR_TEST, SFT_ROWS, LeakageOptions, SynthesisOptions
+from clarilm_kedro.pipelines.ofs.leakage import check_leakage, find_leakage, with_held_out
+from clarilm_kedro.pipelines.ofs.schemas import DPO_ROWS, OUR_TEST, SFT_ROWS, SynthesisOptions
 from clarilm_kedro.tables import table
 from clarilm_kedro.text import cosine as cosine_module
 from pipelines.question_rows import LEAKAGE as LEXICAL_GUARD
@@ -84,6 +84,7 @@ def guard(
     early = find_leaks({"f1": "Plan my trip!"}, benchmark(in3="plan my trip"), "first_questions", LEXICAL_GUARD)
     nothing = table([], LEAKAGE)
     return find_leakage(
+        nothing,
         table(early, LEAKAGE),
         nothing,
         nothing,
@@ -101,10 +102,9 @@ def guard(
 
 
 def test_a_run_without_leaks_passes_and_counts_what_was_dropped() -> None:
-    summary = check_leakage(guard({"s1": "What is new?"}, mined=OIL))
+    summary = check_leakage(guard({"s1": "What is new?"}, mined="What is newer?"))
     assert [tuple(row) for row in summary.itertuples(index=False)] == [
         ("first_questions", "in3", "exact_normalised", "dropped", 1),
-        ("fm_log_examples", "our_test", "exact_normalised", "allowed", 1),
     ]
 
 
@@ -113,6 +113,11 @@ def test_an_exact_hit_in_a_finished_table_stops_the_run_and_is_named() -> None:
     with pytest.raises(ClarilmError, match=r"2 rows .*sft_train s1 is our_test o1; sft_train s2 is clamber clamber-0"):
         check_leakage(leakage)
     assert set(leakage.loc[leakage["train_table"] == "sft_train", "action"]) == {"remains"}
+
+
+def test_fm_log_is_trained_on_no_test_question() -> None:
+    with pytest.raises(ClarilmError, match=r"fm_log_examples m1 is our_test o1.*run cfd and ofs again"):
+        check_leakage(guard({}, mined=OIL))
 
 
 def test_a_similar_row_in_a_finished_table_is_reported_and_does_not_stop_the_run() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clarilm_kedro.chat.errors import TooManyFailures
 from clarilm_kedro.chat.types import ChatRequest, ChatResult
-from clarilm_kedro.pipelines.ofs.dropping import (
+from clarilm_kedro.pipelines.dropping import (
     CALL_FAILED,
     EMPTY,
     EQUAL,
@@ -23,6 +23,7 @@ from clarilm_kedro.pipelines.ofs.dropping import (
     OVER_TARGET,
     TOO_SHORT,
 )
+from clarilm_kedro.pipelines.held_out import SplitOptions
 from clarilm_kedro.pipelines.ofs.schemas import (
     EXAMPLES,
     FIRST_QUESTIONS,
@@ -31,7 +32,6 @@ from clarilm_kedro.pipelines.ofs.schemas import (
     TUNED,
     WRITTEN,
     SeedOptions,
-    SplitOptions,
     SynthesisOptions,
     TunedQuestion,
 )
@@ -46,6 +46,7 @@ from pipelines.question_rows import (
     benchmark,
     examples,
     failed,
+    fm_log,
     judged,
     recorded,
     seeds,
@@ -56,7 +57,7 @@ from pipelines.question_rows import (
 )
 
 SEEDS = SeedOptions(max_questions=None, max_chars=80, min_words=2, max_failed_share=0.02)
-SPLIT = SplitOptions(test_questions=10, validation_questions=5, synthetic_target=50)
+SPLIT = SplitOptions(test_questions=10, validation_questions=5, synthetic_target=50, held_back_share=1)
 WORDS = ("how", "do", "i", "change", "the", "oil", "of", "a", "car", "truck", "in", "berlin", "which", "hotel", "best")
 question_texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
 OIL = "How do I change the oil of my old car?"
@@ -115,7 +116,13 @@ def accepted(rows: list[dict[str, Any]], *failures: str) -> tuple[pd.DataFrame, 
     asked = [*rows, *(judged(text) for text in failures)]
     options = SEEDS.model_copy(update={"max_failed_share": 1})
     return accept_seed_questions(
-        table(asked, FIRST_QUESTIONS), frame, failed(*map(question_identity, failures)), options, SPLIT, CLUSTERS
+        table(asked, FIRST_QUESTIONS),
+        frame,
+        failed(*map(question_identity, failures)),
+        fm_log(),
+        options,
+        SPLIT,
+        CLUSTERS,
     )
 
 
@@ -155,7 +162,7 @@ def test_judged_questions_are_all_kept_or_dropped(texts: list[str], verdicts: li
 def test_too_many_failed_judgements_stop_the_run() -> None:
     rows = table([judged("Where is it?")], JUDGEMENTS)
     with pytest.raises(TooManyFailures, match="seed_questions_failed"):
-        accept_seed_questions(table([], FIRST_QUESTIONS), rows, failed("a"), SEEDS, SPLIT, CLUSTERS)
+        accept_seed_questions(table([], FIRST_QUESTIONS), rows, failed("a"), fm_log(), SEEDS, SPLIT, CLUSTERS)
 
 
 def test_sources_are_drawn_by_weight_whatever_their_size() -> None:

@@ -53,21 +53,26 @@ def test_equal_normal_forms_are_one_and_keep_every_origin() -> None:
     fused, merges = fuse([both(["budget", "travel dates"], ["Travel date", "the city"])], encode, None)
     assert [(each.facet, each.sources, each.members) for each in fused[0]] == [
         ("budget", ("llm",), ("budget",)),
-        ("Travel date", ("llm", "log"), ("Travel date", "travel dates")),
+        ("travel dates", ("llm", "log"), ("travel dates", "Travel date")),
         ("the city", ("log",), ("the city",)),
     ]
     assert [(each.kept.facet, each.other.facet, each.method, each.cosine) for each in merges] == [
-        ("Travel date", "travel dates", "exact", None)
+        ("travel dates", "Travel date", "exact", None)
     ]
+
+
+def test_a_merged_facet_stands_where_its_best_member_stood() -> None:
+    fused, _ = fuse([both(["budget", "the city", "travel dates"], ["Travel date"])], encode, None)
+    assert [(each.facet, each.rank) for each in fused[0]] == [("budget", 0), ("travel dates", 0), ("the city", 1)]
 
 
 def test_alike_facets_are_one_and_vetoed_ones_are_not(project: Path) -> None:
     group = both(["left side", "type of cuisine"], ["cuisine type", "right side"])
     fused, merges = fuse([group], get_embedder().encode, 0.90)
-    assert [each.facet for each in fused[0]] == ["left side", "cuisine type", "right side"]
+    assert [each.facet for each in fused[0]] == ["left side", "type of cuisine", "right side"]
     assert [(each.kept.facet, each.other.facet, each.method, each.words) for each in merges] == [
         ("left side", "right side", "vetoed", "left / right"),
-        ("cuisine type", "type of cuisine", "semantic", None),
+        ("type of cuisine", "cuisine type", "semantic", None),
     ]
     assert all(each.cosine is not None and 0.9 <= each.cosine <= 1 for each in merges)
 

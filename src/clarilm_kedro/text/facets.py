@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Gives unit vectors, an array [len(texts), dimension], as :meth:`clarilm_kedro.text.embedding.Embedder.encode`.
 Encode = Callable[[list[str]], "np.ndarray"]
 
+#: Whose wording a merged candidate has, where it has a part in it: FM-LOG may be a far smaller model than FM-LLM.
+_WORDED_BY = "llm"
 #: Texts encoded at a time; between two of these the progress bar moves.
 _CHUNK = 4096
 #: Distance of what must not be merged; what may be lies at 1 - cosine, which is below 1.
@@ -53,8 +55,13 @@ class Candidate:
 
     @property
     def standing(self) -> tuple[int, str, str, int]:
-        """What decides which of several represents them: best rank, then source, facet and row."""
+        """Its place among others: best rank, then source, facet and row."""
         return self.rank, self.source, self.facet, self.rows[0]
+
+    @property
+    def precedence(self) -> tuple[bool, tuple[int, str, str, int]]:
+        """What decides which of several represents them: FM-LLM's before FM-LOG's, then as they stand."""
+        return self.source != _WORDED_BY, self.standing
 
 
 class Merge(NamedTuple):
@@ -128,9 +135,10 @@ def _merge_equal(
         for form in {form for each in joined for form in _forms(each, normal)}:
             sharing[form] = joined
     clusters = {id(cluster): cluster for cluster in sharing.values()}
-    for cluster in sorted((_ordered(each) for each in clusters.values()), key=lambda each: each[0].standing):
-        merges += [Merge(number, cluster[0], other, "exact") for other in cluster[1:]]
-        yield _joined(cluster)
+    ordered = [sorted(cluster, key=lambda each: each.precedence) for cluster in clusters.values()]
+    for first, *others in sorted(ordered, key=lambda cluster: _joined(cluster).standing):
+        merges += [Merge(number, first, other, "exact") for other in others]
+        yield _joined([first, *others])
 
 
 def _merge_alike(
@@ -151,12 +159,13 @@ def _merge_alike(
     for at, label in enumerate(_complete_linkage(distances)):
         clusters.setdefault(label, []).append(at)
     fused = []
-    for first, *others in clusters.values():  # the group is in order, so the first of each represents it
+    for places in clusters.values():
+        first, *others = sorted(places, key=lambda at: group[at].precedence)
         merges += [
             Merge(number, group[first], group[other], "semantic", float(cosines[first, other])) for other in others
         ]
         fused.append(_joined([group[first], *(group[other] for other in others)]))
-    return fused
+    return sorted(fused, key=lambda each: each.standing)
 
 
 def _complete_linkage(distances: "np.ndarray") -> list[int]:
@@ -204,10 +213,6 @@ def _forms(candidate: Candidate, normal: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted({normal[member] for member in candidate.members}))
 
 
-def _ordered(cluster: list[Candidate]) -> list[Candidate]:
-    return sorted(cluster, key=lambda each: each.standing)
-
-
 def _joined(cluster: list[Candidate]) -> Candidate:
     """Make one candidate of several; the first represents them."""
     if len(cluster) == 1:
@@ -215,7 +220,7 @@ def _joined(cluster: list[Candidate]) -> Candidate:
     members = dict.fromkeys(member for each in cluster for member in each.members)
     return Candidate(
         cluster[0].facet,
-        cluster[0].rank,
+        min(each.rank for each in cluster),
         cluster[0].source,
         tuple(sorted({source for each in cluster for source in each.sources})),
         tuple(members),

@@ -24,8 +24,8 @@ def fuse_facets(
         options: The sentence encoder and how alike two facets must be.
 
     Returns:
-        One candidate a row, worded as the best-ranked of its members; ``sources`` names every origin, ``rank`` is the
-        best in any of them. And every merge, and every pair that a veto kept apart.
+        One candidate a row, worded as its best-ranked member of FM-LLM, or else of FM-LOG; ``sources`` names every
+        origin, ``rank`` is the best in any of them. And every merge, and every pair that a veto kept apart.
     """
     order = ["question_id", "rank", "source", "facet", "clarifying_question"]
     offered = pd.concat([llm_facets, log_facets], ignore_index=True).sort_values(
@@ -59,6 +59,7 @@ def _rows(candidates: list[Candidate], offered: pd.DataFrame) -> pd.DataFrame:
     """Make the facets table: a candidate's own row, and from its best row of either source what leads back to that."""
     source = offered["source"].tolist()
     found = offered.iloc[[each.rows[0] for each in candidates]].reset_index(drop=True)
+    found["rank"] = [each.rank for each in candidates]
     for origin, names in _LEADS_BACK.items():
         best = [next((row for row in each.rows if source[row] == origin), each.rows[0]) for each in candidates]
         found[names] = offered[names].iloc[best].reset_index(drop=True)

@@ -1,6 +1,7 @@
 """Nodes that mine clarifications from the logs and train FM-LOG on them (paper, sections 3.2.1 and 3.2.2)."""
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ibis.expr.types as ir
@@ -22,6 +23,15 @@ from clarilm_kedro.pipelines.cfd.schemas import (
     Extraction,
     ExtractionOptions,
     FmLogOptions,
+)
+from clarilm_kedro.pipelines.dropping import DROPPED, HELD_BACK, dropped
+from clarilm_kedro.pipelines.held_out import (
+    LEAKAGE,
+    LeakageOptions,
+    SplitOptions,
+    drop_leaks,
+    find_leaks,
+    held_back,
 )
 from clarilm_kedro.pipelines.stages import MADE_BY, ask_each, failed_calls, made_by, rejected, with_rejected
 from clarilm_kedro.tables import draw, records, table
@@ -104,18 +114,42 @@ def accept_clarifications(
     return table(rows, CLARIFICATIONS, sort_by="clarification_id")
 
 
-def build_fm_log_examples(clarifications: pd.DataFrame) -> pd.DataFrame:
-    """Turn clarifications into FM-LOG's training rows, q_i -> (f, c) (section 3.2.2).
+def build_fm_log_examples(
+    clarifications: pd.DataFrame, benchmark_questions: pd.DataFrame, leakage: LeakageOptions, split: SplitOptions
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Turn clarifications into FM-LOG's training rows, q_i -> (f, c) (section 3.2.2), without any test question.
 
     Args:
-        clarifications: Columns clarification_id, question, facet, clarifying_question.
+        clarifications: Columns clarification_id, session_id, question, facet, clarifying_question.
+        benchmark_questions: Questions of IN3 test and CLAMBER.
+        leakage: What counts as a leak.
+        split: Which sessions are held back, so that Our-test can have their first questions.
 
     Returns:
-        Columns example_id, question, completion, clarification_ids (list); equal rows once, with every clarification
-        they come from.
+        Columns example_id, question, completion, clarification_ids (list), equal rows once with every clarification
+        they come from; the clarifications that are not used; and the leaks.
     """
+    mined = records(clarifications)
+    usable = [row for row in mined if not held_back(row["session_id"], split)]
+    leaks = find_leaks(
+        {row["clarification_id"]: row["question"] for row in usable}, benchmark_questions, "fm_log_examples", leakage
+    )
+    kept, leaking = drop_leaks(usable, leaks, "build_fm_log_examples", key="clarification_id")
+    unused = [
+        dropped(row, "build_fm_log_examples", HELD_BACK, row_id=row["clarification_id"])
+        for row in mined
+        if held_back(row["session_id"], split)
+    ]
+    return (
+        _fm_log_rows(kept),
+        table([*unused, *leaking], DROPPED, sort_by="row_id"),
+        table(leaks, LEAKAGE),
+    )
+
+
+def _fm_log_rows(clarifications: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     rows: dict[str, dict[str, Any]] = {}
-    for row in records(clarifications):
+    for row in clarifications:
         completion = fm_log_completion(row["facet"], row["clarifying_question"])
         example_id = stable_id(row["question"], completion)
         example = {"example_id": example_id, "question": row["question"], "completion": completion}

@@ -13,12 +13,14 @@ from clarilm_kedro.pipelines.cfd.mining import (
     extract_clarifications,
     train_fm_log,
 )
+from clarilm_kedro.pipelines.held_out import collect_benchmark_questions
 
 __all__ = [
     "accept_clarifications",
     "accept_llm_facets",
     "accept_log_facets",
     "build_fm_log_examples",
+    "collect_benchmark_questions",
     "detect_log_facets",
     "extract_clarifications",
     "fuse_facets",

@@ -7,6 +7,7 @@ from clarilm_kedro.pipelines.cfd.nodes import (
     accept_llm_facets,
     accept_log_facets,
     build_fm_log_examples,
+    collect_benchmark_questions,
     detect_log_facets,
     extract_clarifications,
     fuse_facets,
@@ -32,9 +33,15 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="accept_clarifications",
             ),
             Node(
+                func=collect_benchmark_questions,
+                inputs=["in3_test", "clamber"],
+                outputs="benchmark_questions",
+                name="collect_benchmark_questions",
+            ),
+            Node(
                 func=build_fm_log_examples,
-                inputs="clarifications",
-                outputs="fm_log_examples",
+                inputs=["clarifications", "benchmark_questions", "params:ofs.leakage", "params:ofs.split"],
+                outputs=["fm_log_examples", "fm_log_examples_dropped", "fm_log_leaks"],
                 name="build_fm_log_examples",
             ),
             Node(

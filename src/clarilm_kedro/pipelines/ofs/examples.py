@@ -6,16 +6,10 @@ import pandas as pd
 
 from clarilm_kedro.logs.question_sets import In3Task, read_clamber, read_in3, read_questions
 from clarilm_kedro.logs.records import Records
-from clarilm_kedro.pipelines.ofs.dropping import drop_near_duplicates
-from clarilm_kedro.pipelines.ofs.leakage import allowed_examples, drop_leaks, find_leaks, with_held_out
-from clarilm_kedro.pipelines.ofs.schemas import (
-    DROPPED,
-    EXAMPLES,
-    IN3_TRAIN,
-    LEAKAGE,
-    LeakageOptions,
-    SynthesisOptions,
-)
+from clarilm_kedro.pipelines.dropping import DROPPED, drop_near_duplicates
+from clarilm_kedro.pipelines.held_out import LEAKAGE, LeakageOptions, drop_leaks, find_leaks
+from clarilm_kedro.pipelines.ofs.leakage import allowed_examples, with_held_out
+from clarilm_kedro.pipelines.ofs.schemas import EXAMPLES, IN3_TRAIN, SynthesisOptions
 from clarilm_kedro.pipelines.ofs.seeds import question_identity
 from clarilm_kedro.tables import table
 from clarilm_kedro.text.hashing import stable_id

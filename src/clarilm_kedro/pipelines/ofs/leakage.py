@@ -1,53 +1,27 @@
 """The leak guard: nothing that is trained on, shown as an example or written is a test question.
 
-A question leaks where its normal form equals that of a test question, where their character 5-grams have a Jaccard
-similarity of at least 0.6, or where the cosine of their embeddings is at least 0.9; from 0.8 on a pair is reported for
-review. The thresholds are those at which pairs of IN3's and CLAMBER's questions, read one by one, were the same task.
-A test set is never changed: what leaks is dropped on the other side.
+What leaks was dropped where it came in; here the finished tables are looked at once more, and a test question that is
+still in one of them stops the run.
 """
-
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 import pandas as pd
 
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.logs.question_sets import read_clamber, read_in3
-from clarilm_kedro.logs.records import Records
-from clarilm_kedro.pipelines.ofs.dropping import LEAK, dropped
-from clarilm_kedro.pipelines.ofs.schemas import (
+from clarilm_kedro.pipelines.held_out import (
     BENCHMARK_QUESTIONS,
+    CLAMBER,
+    DROPPED,
     LEAKAGE,
-    LEAKAGE_SUMMARY,
+    REMAINS,
     LeakageOptions,
-    SynthesisOptions,
+    find_leaks,
 )
+from clarilm_kedro.pipelines.ofs.schemas import LEAKAGE_SUMMARY, SynthesisOptions
 from clarilm_kedro.tables import records, table
-from clarilm_kedro.text.similarity import EXACT, SEMANTIC, NearDuplicateRule, pairs_between
+from clarilm_kedro.text.similarity import EXACT
 
 OUR_TEST = "our_test"
 VALIDATION = "validation"
-CLAMBER = "clamber"
-#: The row is left out; it is close enough to look at; options ask for it; it is still there at the end.
-DROPPED, REVIEW, ALLOWED, REMAINS = "dropped", "review", "allowed", "remains"
-
-
-def collect_benchmark_questions(in3_test: Records, clamber: Records) -> pd.DataFrame:
-    """Gather the questions of the public test sets, all of them.
-
-    Args:
-        in3_test: IN3 test rows.
-        clamber: CLAMBER rows.
-
-    Returns:
-        Columns test_set, test_id, question.
-    """
-    rows = [
-        {"test_set": name, "test_id": row.row_id, "question": row.question}
-        for name, items in (("in3", read_in3(in3_test)), (CLAMBER, read_clamber(clamber)))
-        for row in items
-    ]
-    return table(rows, BENCHMARK_QUESTIONS)
 
 
 def with_held_out(benchmark_questions: pd.DataFrame, seed_questions: pd.DataFrame) -> pd.DataFrame:
@@ -69,77 +43,8 @@ def with_held_out(benchmark_questions: pd.DataFrame, seed_questions: pd.DataFram
     return table([*records(benchmark_questions), *rows], BENCHMARK_QUESTIONS)
 
 
-def find_leaks(
-    questions: Mapping[str, str],
-    tests: pd.DataFrame,
-    train_table: str,
-    options: LeakageOptions,
-    *,
-    allowed: Collection[str] = (),
-) -> list[dict[str, Any]]:
-    """Compare questions with every test question.
-
-    Args:
-        questions: Row id to question.
-        tests: Columns test_set, test_id, question.
-        train_table: Where the questions stand.
-        options: What counts as a leak.
-        allowed: Test sets that the options ask for as examples.
-
-    Returns:
-        Rows of :data:`clarilm_kedro.pipelines.ofs.schemas.LEAKAGE`, one per pair.
-    """
-    ids, texts = list(questions), list(questions.values())
-    items = records(tests)
-    wanted = options.model_dump(exclude={"review_cosine"})
-    if options.cosine is not None:
-        wanted["cosine"] = options.review_cosine
-    pairs = pairs_between(texts, [item["question"] for item in items], NearDuplicateRule(**wanted))
-    return [
-        {
-            "test_set": items[pair["right"]]["test_set"],
-            "test_id": items[pair["right"]]["test_id"],
-            "train_table": train_table,
-            "train_id": ids[pair["left"]],
-            "method": pair["method"],
-            "score": pair["score"],
-            "action": _action(pair, items[pair["right"]]["test_set"], options, allowed),
-            "test_text": items[pair["right"]]["question"],
-            "train_text": texts[pair["left"]],
-        }
-        for pair in records(pairs)
-    ]
-
-
-def drop_leaks(
-    rows: Iterable[Mapping[str, Any]], leaks: Iterable[Mapping[str, Any]], stage: str, *, key: str = "question_id"
-) -> tuple[list[Mapping[str, Any]], list[dict[str, Any]]]:
-    """Drop the rows that leak.
-
-    Args:
-        rows: Rows with ``key`` and question.
-        leaks: What :func:`find_leaks` gives for them.
-        stage: The node that drops them.
-        key: The column that names a row.
-
-    Returns:
-        The rows that stay, and the dropped ones with the most similar test item.
-    """
-    worst: dict[str, Mapping[str, Any]] = {}
-    for leak in leaks:
-        if leak["action"] == DROPPED and leak["score"] > worst.get(leak["train_id"], {"score": -1})["score"]:
-            worst[leak["train_id"]] = leak
-    stay, gone = [], []
-    for row in rows:
-        found = worst.get(row[key])
-        if found is None:
-            stay.append(row)
-        else:
-            gone.append(dropped(row, stage, LEAK, other_id=found["test_id"], score=found["score"]))
-    return stay, gone
-
-
 def find_leakage(
+    fm_log_leaks: pd.DataFrame,
     first_question_leaks: pd.DataFrame,
     in3_train_leaks: pd.DataFrame,
     example_leaks: pd.DataFrame,
@@ -156,10 +61,8 @@ def find_leakage(
 ) -> pd.DataFrame:
     """Compare the finished training tables with every test set, and list that with what was dropped before.
 
-    FM-LOG's rows come from the logs that Our-test is drawn from, too. It only proposes candidates, also those of
-    Our-test, and no system that is tested learns from its rows; they are reported and left as they are.
-
     Args:
+        fm_log_leaks: Leaks among the mined clarifications.
         first_question_leaks: Leaks among the first questions.
         in3_train_leaks: Leaks among IN3's training rows.
         example_leaks: Leaks among the examples.
@@ -180,17 +83,16 @@ def find_leakage(
     """
     ours = [{"test_set": OUR_TEST, "test_id": row["item_id"], "question": row["question"]} for row in records(our_test)]
     tests = table([*records(benchmark_questions), *ours], BENCHMARK_QUESTIONS)
-    every_set = frozenset(tests["test_set"])
     finished = {
         "in_context_examples": (in_context_examples, "example_id", allowed_examples(synthesis)),
-        "fm_log_examples": (fm_log_examples, "example_id", every_set),
+        "fm_log_examples": (fm_log_examples, "example_id", frozenset()),
         "sft_train": (sft_train, "row_id", frozenset()),
         "dpo_train": (dpo_train, "row_id", frozenset()),
         "validation": (validation, "row_id", frozenset()),
     }
     rows = [
         leak
-        for frame in (first_question_leaks, in3_train_leaks, example_leaks, synthetic_leaks)
+        for frame in (fm_log_leaks, first_question_leaks, in3_train_leaks, example_leaks, synthetic_leaks)
         for leak in records(frame)
     ]
     for name, (frame, key, allowed) in finished.items():
@@ -223,7 +125,7 @@ def check_leakage(leakage: pd.DataFrame) -> pd.DataFrame:
         raise ClarilmError(
             f"{len(left)} rows to train on are test questions word for word: {'; '.join(named[:5])}"
             f"{' ...' if len(named) > 5 else ''}. All stand in the dataset 'leakage' with action '{REMAINS}'. A table "
-            "made by an earlier run with other options or inputs is the likely cause: run the pipeline ofs again."
+            "made by an earlier run with other options or inputs is the likely cause: run cfd and ofs again."
         )
     groups = ["train_table", "test_set", "method", "action"]
     counts = leakage.groupby(groups, sort=True).size().rename("n").reset_index()
@@ -233,11 +135,3 @@ def check_leakage(leakage: pd.DataFrame) -> pd.DataFrame:
 def allowed_examples(synthesis: SynthesisOptions) -> frozenset[str]:
     """Name the test sets whose questions may be examples, as the paper's mix has it."""
     return frozenset({CLAMBER} if synthesis.example_weights.get(CLAMBER) else ())
-
-
-def _action(pair: Mapping[str, Any], test_set: str, options: LeakageOptions, allowed: Collection[str]) -> str:
-    if test_set in allowed:
-        return ALLOWED
-    if pair["method"] == SEMANTIC and options.cosine is not None and pair["score"] < options.cosine:
-        return REVIEW
-    return DROPPED

@@ -1,11 +1,11 @@
 """The nodes of optimal facet selection, in the order rows pass them; each family lives in a file of its own."""
 
+from clarilm_kedro.pipelines.dropping import collect_dropped_questions
 from clarilm_kedro.pipelines.ofs.annotation import accept_annotations, annotate_optimal_facet
 from clarilm_kedro.pipelines.ofs.answers import accept_answers, answer_questions, look_up_log_answers
 from clarilm_kedro.pipelines.ofs.candidates import build_candidates
-from clarilm_kedro.pipelines.ofs.dropping import collect_dropped_questions
 from clarilm_kedro.pipelines.ofs.examples import clean_in3_train, collect_examples
-from clarilm_kedro.pipelines.ofs.leakage import check_leakage, collect_benchmark_questions, find_leakage
+from clarilm_kedro.pipelines.ofs.leakage import check_leakage, find_leakage
 from clarilm_kedro.pipelines.ofs.preference_statistics import summarise_preferences
 from clarilm_kedro.pipelines.ofs.preferences import build_preferences, build_training_tables
 from clarilm_kedro.pipelines.ofs.seeds import accept_seed_questions, judge_first_questions, select_first_questions
@@ -30,7 +30,6 @@ __all__ = [
     "build_training_tables",
     "check_leakage",
     "clean_in3_train",
-    "collect_benchmark_questions",
     "collect_dropped_questions",
     "collect_examples",
     "find_leakage",

@@ -27,12 +27,6 @@ def _questions() -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=nodes.collect_benchmark_questions,
-                inputs=["in3_test", "clamber"],
-                outputs="benchmark_questions",
-                name="collect_benchmark_questions",
-            ),
-            Node(
                 func=nodes.select_first_questions,
                 inputs=[
                     "sessions",
@@ -56,6 +50,7 @@ def _questions() -> Pipeline:
                     "first_questions",
                     "first_question_judgements",
                     "seed_questions_failed",
+                    "fm_log_examples",
                     "params:ofs.seeds",
                     "params:ofs.split",
                     "params:ofs.clusters",
@@ -134,6 +129,7 @@ def _questions() -> Pipeline:
                     "synthetic_questions",
                     "in_context_examples",
                     "in3_train_clean",
+                    "fm_log_examples",
                     "params:ofs.split",
                     "params:ofs.clusters",
                 ],
@@ -223,6 +219,7 @@ def _leak_guard() -> Pipeline:
             Node(
                 func=nodes.find_leakage,
                 inputs=[
+                    "fm_log_leaks",
                     "first_question_leaks",
                     "in3_train_leaks",
                     "example_leaks",

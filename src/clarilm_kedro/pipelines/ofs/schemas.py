@@ -6,7 +6,6 @@ from pydantic import BaseModel, Field, model_validator
 
 from clarilm_kedro.options import Options
 from clarilm_kedro.pipelines.stages import MADE_BY
-from clarilm_kedro.text.similarity import NearDuplicateRule
 
 
 class QuestionQuality(BaseModel):
@@ -62,35 +61,6 @@ class SynthesisOptions(Options):
         return self
 
 
-class ClusterRule(NearDuplicateRule):
-    """Which questions share a split: those that the leak guard would find in each other's (section 4.2)."""
-
-    jaccard: float = Field(0.6, gt=0, le=1, description="Jaccard similarity of character 5-grams from which on they do")
-    cosine: float | None = Field(0.9, gt=0, le=1, description="or, in the band, this cosine of embeddings; null: never")
-    band_from: float = Field(0.4, ge=0, le=1, description="Jaccard similarity at which the band begins; 0: every pair")
-
-
-class LeakageOptions(ClusterRule):
-    """What counts as a test question in a training table."""
-
-    review_cosine: float = Field(0.8, gt=0, le=1, description="from this cosine on a pair is reported, and not dropped")
-
-    @model_validator(mode="after")
-    def _review(self) -> "LeakageOptions":
-        if self.cosine is not None and self.review_cosine > self.cosine:
-            raise ValueError(f"review_cosine = {self.review_cosine:g} is above cosine = {self.cosine:g}")
-        return self
-
-
-class SplitOptions(Options):
-    """How many questions are held out (sections 3.3.3 and 4.2)."""
-
-    seed: int = Field(7, description="draws the held-out questions")
-    test_questions: int = Field(2000, ge=0, description="size of Our-test (section 4.2: 2k)")
-    validation_questions: int = Field(1000, ge=0, description="questions that only fit the asking threshold")
-    synthetic_target: int = Field(124_000, ge=1, description="expected size of Q^G, for proportional shares")
-
-
 class AnswerOptions(Options):
     """Where direct answers come from (section 3.3.3)."""
 
@@ -132,7 +102,6 @@ class PreferenceOptions(Options):
 FIRST_QUESTIONS = {"question_id": "str", "question": "str", "session_id": "str", "source": "str"}
 JUDGEMENTS = {**FIRST_QUESTIONS, "keep": "bool", "reason": "str", **MADE_BY}
 SEED_QUESTIONS = {**FIRST_QUESTIONS, "reason": "str", "split": "str", **MADE_BY}
-BENCHMARK_QUESTIONS = {"test_set": "str", "test_id": "str", "question": "str"}
 IN3_TRAIN = {"row_id": "str", "question": "str", "vague": "bool", "missing_details": "object"}
 EXAMPLES = {"example_id": "str", "origin": "str", "question": "str"}
 PLAN = {"call_id": "str", "persona": "str", "example_ids": "object", "examples": "object", "count": "int64"}
@@ -157,27 +126,6 @@ SYNTHETIC_QUESTIONS = {
 }
 TUNED = {**SYNTHETIC_QUESTIONS, "row_id": "str"}
 QUESTIONS = {"question_id": "str", "question": "str", "origin": "str", "split": "str", "cluster_id": "str"}
-#: What fell away on the way to Q; ``row_id`` is the row's name at its stage, ``other_id`` what it is like.
-DROPPED = {
-    "row_id": "str",
-    "question_id": "str",
-    "question": "str",
-    "stage": "str",
-    "reason": "str",
-    "other_id": "str",
-    "score": "float64",
-}
-LEAKAGE = {
-    "test_set": "str",
-    "test_id": "str",
-    "train_table": "str",
-    "train_id": "str",
-    "method": "str",
-    "score": "float64",
-    "action": "str",
-    "test_text": "str",
-    "train_text": "str",
-}
 LEAKAGE_SUMMARY = {"train_table": "str", "test_set": "str", "method": "str", "action": "str", "n": "int64"}
 ANSWERS = {"question_id": "str", "answer": "str", "source": "str", **MADE_BY}
 CANDIDATES = {

@@ -8,8 +8,9 @@ import pandas as pd
 
 from clarilm_kedro.chat.stage import accept
 from clarilm_kedro.chat.types import ChatModel
-from clarilm_kedro.pipelines.ofs.dropping import (
+from clarilm_kedro.pipelines.dropping import (
     CALL_FAILED,
+    DROPPED,
     EQUAL,
     MARKED,
     NOT_KEPT,
@@ -18,18 +19,20 @@ from clarilm_kedro.pipelines.ofs.dropping import (
     drop_near_duplicates,
     dropped,
 )
-from clarilm_kedro.pipelines.ofs.leakage import drop_leaks, find_leaks
-from clarilm_kedro.pipelines.ofs.schemas import (
-    DROPPED,
-    FIRST_QUESTIONS,
-    JUDGEMENTS,
+from clarilm_kedro.pipelines.held_out import (
     LEAKAGE,
-    SEED_QUESTIONS,
     ClusterRule,
     LeakageOptions,
+    SplitOptions,
+    drop_leaks,
+    find_leaks,
+)
+from clarilm_kedro.pipelines.ofs.schemas import (
+    FIRST_QUESTIONS,
+    JUDGEMENTS,
+    SEED_QUESTIONS,
     QuestionQuality,
     SeedOptions,
-    SplitOptions,
 )
 from clarilm_kedro.pipelines.ofs.splits import split_seed_questions
 from clarilm_kedro.pipelines.stages import ask_each, failed_calls, made_by
@@ -138,6 +141,7 @@ def accept_seed_questions(
     first_questions: pd.DataFrame,
     first_question_judgements: pd.DataFrame,
     seed_questions_failed: pd.DataFrame,
+    fm_log_examples: pd.DataFrame,
     options: SeedOptions,
     split: SplitOptions,
     clusters: ClusterRule,
@@ -151,6 +155,7 @@ def accept_seed_questions(
         first_questions: The questions that were to be judged.
         first_question_judgements: One judgement per question, with the judge's reason.
         seed_questions_failed: Failed calls.
+        fm_log_examples: FM-LOG's training rows; what is in a cluster with one of them is not held out.
         options: ``max_failed_share``.
         split: How many questions are held out.
         clusters: Which questions share a split.
@@ -170,7 +175,7 @@ def accept_seed_questions(
     )
     judged = {row["question_id"]: row for row in records(first_question_judgements)}
     kept = [row for row in judged.values() if row["keep"]]
-    splits = split_seed_questions(kept, clusters, split)
+    splits = split_seed_questions(kept, list(fm_log_examples["question"]), clusters, split)
     gone = [
         dropped(row, "accept_seed_questions", NOT_KEPT if row["question_id"] in judged else CALL_FAILED)
         for row in records(first_questions)

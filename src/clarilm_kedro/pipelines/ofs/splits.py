@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from clarilm_kedro.pipelines.ofs.dropping import TIES_SPLITS, dropped
-from clarilm_kedro.pipelines.ofs.schemas import DROPPED, QUESTIONS, ClusterRule, SplitOptions
+from clarilm_kedro.pipelines.dropping import DROPPED, TIES_SPLITS, dropped
+from clarilm_kedro.pipelines.held_out import ClusterRule, SplitOptions, held_back
+from clarilm_kedro.pipelines.ofs.schemas import QUESTIONS
 from clarilm_kedro.tables import records, table
 from clarilm_kedro.text.deduplication import clusters, neighbours
 from clarilm_kedro.text.hashing import stable_order
@@ -60,21 +61,31 @@ def draw_splits(cluster_of: Mapping[str, str], sizes: Mapping[str, int], seed: i
     return found
 
 
-def split_seed_questions(rows: Sequence[Mapping[str, Any]], rule: ClusterRule, options: SplitOptions) -> dict[str, str]:
+def split_seed_questions(
+    rows: Sequence[Mapping[str, Any]], fm_log_questions: Sequence[str], rule: ClusterRule, options: SplitOptions
+) -> dict[str, str]:
     """Set Q^L's share of the held-out questions aside.
 
+    They are drawn from the clusters of sessions that were held back from FM-LOG and that hold no question it was
+    trained on. Where there are too few of those, Q^G gives the rest.
+
     Args:
-        rows: Q^L, with question_id and question.
+        rows: Q^L, with question_id, question and session_id.
+        fm_log_questions: The questions FM-LOG was trained on.
         rule: Which questions share a split.
         options: Sizes, and the expected size of Q^G.
 
     Returns:
         question_id to split.
     """
-    texts = [row["question"] for row in rows]
+    texts = [*(row["question"] for row in rows), *fm_log_questions]
     names = clusters(texts, pairs_within(texts, rule))
+    cluster_of = {row["question_id"]: name for row, name in zip(rows, names, strict=False)}
+    known = {cluster_of[row["question_id"]] for row in rows if not held_back(row["session_id"], options)}
+    bound = known.union(names[len(rows) :])
+    free = {question_id: name for question_id, name in cluster_of.items() if name not in bound}
     sizes = held_out_sizes(options, len(rows), len(rows) + options.synthetic_target)
-    return draw_splits({row["question_id"]: name for row, name in zip(rows, names, strict=True)}, sizes, options.seed)
+    return dict.fromkeys(cluster_of, TRAIN) | draw_splits(free, sizes, options.seed)
 
 
 def assemble_questions(
@@ -82,21 +93,23 @@ def assemble_questions(
     synthetic_questions: pd.DataFrame,
     in_context_examples: pd.DataFrame,
     in3_train_clean: pd.DataFrame,
+    fm_log_examples: pd.DataFrame,
     split: SplitOptions,
     rule: ClusterRule,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put Q = Q^L + Q^G together and split it by whole clusters (sections 3.3.3 and 4.2).
 
     A question of Q^G takes the split of the questions it is in a cluster with: those of Q^L, whose split was drawn
-    before the synthesis, and the examples and IN3's training rows, which are for training. One that would join two
-    splits is dropped. The clusters that are left are drawn, in proportion to the size of Q^G. A held-out size may be
-    missed by less than the largest cluster, and is exceeded where more questions are bound to a split than it wants.
+    before the synthesis, and the examples and the rows of IN3 and FM-LOG, which are for training. One that would join
+    two splits is dropped. The clusters that are left are drawn, for what is still wanted. A held-out size may be missed
+    by less than the largest cluster, and is exceeded where more questions are bound to a split than it wants.
 
     Args:
         seed_questions: Q^L with its split.
         synthetic_questions: Q^G.
         in_context_examples: Examples that the synthesis was shown.
         in3_train_clean: IN3's training rows.
+        fm_log_examples: FM-LOG's training rows.
         split: How many questions are held out.
         rule: Which questions share a split.
 
@@ -105,11 +118,18 @@ def assemble_questions(
     """
     seeds = [{**row, "origin": "log"} for row in records(seed_questions)]
     written = [{**row, "origin": "generated", "split": None} for row in records(synthetic_questions)]
-    examples = [{"question_id": row["example_id"], "question": row["question"]} for row in records(in_context_examples)]
-    in3 = [{"question_id": row["row_id"], "question": row["question"]} for row in records(in3_train_clean)]
+    trained = [
+        {"question_id": row[key], "question": row["question"], "split": TRAIN}
+        for frame, key in (
+            (in_context_examples, "example_id"),
+            (in3_train_clean, "row_id"),
+            (fm_log_examples, "example_id"),
+        )
+        for row in records(frame)
+    ]
     rows = [
         *seeds,
-        *({**row, "split": TRAIN} for row in (*examples, *in3)),
+        *trained,
         *stable_order(written, split.seed, lambda row: row["question_id"]),
     ]
     pairs = pairs_within([row["question"] for row in rows], rule)
@@ -175,10 +195,9 @@ def _name_clusters(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _draw_the_rest(rows: Sequence[dict[str, Any]], options: SplitOptions) -> list[dict[str, Any]]:
-    """Draw Q^G's clusters that no split binds, so that it has its share of the held-out questions."""
-    written = [row for row in rows if row["origin"] == "generated"]
-    bound = Counter(row["split"] for row in written)
-    wanted = held_out_sizes(options, len(written), len(rows))
-    free = {row["question_id"]: row["cluster_id"] for row in written if row["split"] is None}
+    """Draw Q^G's clusters that no split binds, so that the held-out splits have their sizes."""
+    bound = Counter(row["split"] for row in rows)
+    wanted = held_out_sizes(options, len(rows), len(rows))
+    free = {row["question_id"]: row["cluster_id"] for row in rows if row["split"] is None}
     drawn = draw_splits(free, {name: max(size - bound[name], 0) for name, size in wanted.items()}, options.seed)
     return [{**row, "split": row["split"] or drawn[row["question_id"]]} for row in rows]

@@ -10,23 +10,21 @@ from clarilm_kedro.chat.stage import accept
 from clarilm_kedro.chat.types import ChatModel
 from clarilm_kedro.logs.question_sets import read_personas
 from clarilm_kedro.logs.records import Records
-from clarilm_kedro.pipelines.ofs.dropping import (
+from clarilm_kedro.pipelines.dropping import (
     CALL_FAILED,
+    DROPPED,
     EMPTY,
     EQUAL,
     OVER_TARGET,
     drop_near_duplicates,
     dropped,
 )
-from clarilm_kedro.pipelines.ofs.leakage import drop_leaks, find_leaks
+from clarilm_kedro.pipelines.held_out import LEAKAGE, LeakageOptions, drop_leaks, find_leaks
 from clarilm_kedro.pipelines.ofs.schemas import (
-    DROPPED,
-    LEAKAGE,
     PLAN,
     SYNTHETIC_QUESTIONS,
     TUNED,
     WRITTEN,
-    LeakageOptions,
     SynthesisOptions,
     TunedQuestion,
     WrittenQuestions,

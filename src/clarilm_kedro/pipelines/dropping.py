@@ -1,14 +1,24 @@
-"""What falls away on the way to Q: each question with its stage, its reason and the one it is like."""
+"""What falls away on the way to Q and to FM-LOG: each question with its stage, its reason and the one it is like."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from clarilm_kedro.pipelines.ofs.schemas import DROPPED
 from clarilm_kedro.tables import records, table
 from clarilm_kedro.text.deduplication import Duplicate, find_duplicates
 from clarilm_kedro.text.similarity import NearDuplicateRule
+
+#: ``row_id`` is the row's name at its stage, ``other_id`` what it is like.
+DROPPED = {
+    "row_id": "str",
+    "question_id": "str",
+    "question": "str",
+    "stage": "str",
+    "reason": "str",
+    "other_id": "str",
+    "score": "float64",
+}
 
 TOO_SHORT = "too short"
 EQUAL = "equal to another"
@@ -19,6 +29,7 @@ NOT_KEPT = "not kept by the judge"
 CALL_FAILED = "the call failed"
 EMPTY = "empty after tuning"
 OVER_TARGET = "over the target"
+HELD_BACK = "its session is held back for the test sets"
 TIES_SPLITS = "ties two splits together"
 
 
@@ -42,7 +53,7 @@ def dropped(
         score: How similar the two are.
 
     Returns:
-        A row of :data:`clarilm_kedro.pipelines.ofs.schemas.DROPPED`.
+        A row of :data:`DROPPED`.
     """
     question_id = row.get("question_id")
     return {
