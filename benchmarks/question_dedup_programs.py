@@ -39,7 +39,7 @@ def deduplication(questions: list[str]) -> Pairs:
 
 def cluster_pairs(questions: list[str]) -> Pairs:
     """Find the pairs that make the clusters of ``ofs``."""
-    from clarilm_kedro.pipelines.ofs.schemas import ClusterRule
+    from clarilm_kedro.pipelines.held_out import ClusterRule
     from clarilm_kedro.text.similarity import pairs_within
 
     found = pairs_within(questions, ClusterRule())

@@ -54,7 +54,12 @@ def typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Give a table's rows as dictionaries, with lists where parquet gave arrays."""
-    return [{str(name): _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+    names = [str(name) for name in frame.columns]
+    columns = [
+        [_plain(value) for value in column] if column.dtype == "object" else column.tolist()
+        for _, column in frame.items()
+    ]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def draw(rows: ir.Table, seed: int, key: str, limit: int | None) -> list[dict[str, Any]]:

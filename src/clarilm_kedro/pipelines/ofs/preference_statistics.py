@@ -44,7 +44,8 @@ def summarise_preferences(
         - ``agreement``: mean share of votes for the chosen candidate, and share of unanimous questions.
     """
     asked, pairs, votes = records(annotations), records(preferences), records(annotation_votes)
-    offered = [row for row in records(candidates) if row["question_id"] in {each["question_id"] for each in asked}]
+    annotated = {row["question_id"] for row in asked}
+    offered = [row for row in records(candidates) if row["question_id"] in annotated]
     rows = [
         *_shares("chosen_of_pairs", [_source(row["chosen_source"].split("+")) for row in pairs]),
         *_shares("chosen_of_questions", [_source(row["sources"]) for row in asked]),
