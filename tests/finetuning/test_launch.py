@@ -245,7 +245,7 @@ def test_no_room_for_a_checkpoint_is_a_sentence(
                 "processes": 8,
                 "machines": 2,
                 "rendezvous": "head:29500",
-                "accelerate_config": "c.yaml",
+                "accelerate_config": "conf/cluster/fsdp2.yaml",
             },
             ["--num_processes=16", "--num_machines=2", "--main_process_ip=head", "--main_process_port=29500"],
         ),

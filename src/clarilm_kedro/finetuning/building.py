@@ -6,6 +6,7 @@ from clarilm_kedro.finetuning.base_model import load_model, load_tokenizer
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
 from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
 from clarilm_kedro.finetuning.running import attention, one_device, trainer_settings
+from clarilm_kedro.finetuning.sharding import is_zero3, match_reference
 
 
 def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
@@ -34,7 +35,10 @@ def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    model = get_peft_model(load_model(job.base, attention=attention(job.base)), lora)
+    # Before the model is loaded: they bring the processes together, and only then is it known who reads the weights.
+    settings = one_device(SFTConfig(**trainer_settings(options, job, folder)))
+    base = load_model(job.base, attention=attention(job.base))
+    model = get_peft_model(base, lora, autocast_adapter_dtype=not is_zero3())
     rows = Dataset.from_parquet(str(folder.rows), keep_in_memory=True).map(
         lambda row: {
             "input_ids": row["prompt_ids"] + row["completion_ids"],
@@ -42,7 +46,6 @@ def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
         },
         remove_columns=["prompt_ids", "completion_ids"],
     )
-    settings = one_device(SFTConfig(**trainer_settings(options, job, folder)))
     tokenizer = load_tokenizer(job.base)
     trainer = ClarilmSFTTrainer(model=model, args=settings, train_dataset=rows, processing_class=tokenizer)
     trainer.lengths = [len(ids) for ids in rows["input_ids"]] if options.group_by_length else []
@@ -68,16 +71,18 @@ def build_dpo_trainer(job: Job, folder: JobFolder) -> tuple[DpoOptions, Any]:
 
     options = DpoOptions(**job.options)
     set_seed(options.seed)
+    settings = one_device(DPOConfig(**trainer_settings(options, job, folder)))  # before the model, as above
     base = load_model(job.base, attention=attention(job.base))
     # Loaded without is_trainable the policy would be frozen.
-    policy = PeftModel.from_pretrained(base, str(job.start), is_trainable=True)
+    policy = PeftModel.from_pretrained(base, str(job.start), is_trainable=True, autocast_adapter_dtype=not is_zero3())
     pairs = Dataset.from_parquet(str(folder.rows), keep_in_memory=True)
     trainer = ClarilmDPOTrainer(
         model=policy,
-        args=one_device(DPOConfig(**trainer_settings(options, job, folder))),
+        args=settings,
         train_dataset=pairs,
         processing_class=load_tokenizer(job.base),
     )
+    match_reference(trainer.model)
     trainer.options = options
     if options.group_by_length:
         sides = zip(pairs["chosen_ids"], pairs["rejected_ids"], strict=True)

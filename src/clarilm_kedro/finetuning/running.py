@@ -115,13 +115,22 @@ def report(job: Job, options: TrainingOptions, numbers: Mapping[str, Any]) -> di
     }
 
 
-def save_adapter(model: Any, spec: BaseModelSpec, folder: Path) -> None:
-    """Save the trained adapter, and it alone: no frozen copy, no model card; whole or not at all."""
+def save_adapter(model: Any, weights: Mapping[str, Any], spec: BaseModelSpec, folder: Path) -> None:
+    """Save the trained adapter, and it alone: no frozen copy, no model card; whole or not at all.
+
+    Args:
+        model: The PEFT model.
+        weights: The adapter's weights by the model's names of them, all of them in this process.
+        spec: The base model.
+        folder: Where the adapter goes.
+    """
     partial = folder.with_name(f".{folder.name}-partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.peft_config["default"].base_model_name_or_path = spec.source  # and not a path of this machine
     # The embeddings are not trained; "auto" would go and look the base model up to see whether they were resized.
-    model.save_pretrained(str(partial), selected_adapters=["default"], save_embedding_layers=False)
+    model.save_pretrained(
+        str(partial), state_dict=dict(weights), selected_adapters=["default"], save_embedding_layers=False
+    )
     (partial / "README.md").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
