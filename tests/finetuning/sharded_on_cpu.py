@@ -10,11 +10,11 @@ from typing import Any
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 
-from clarilm_kedro.finetuning import _trainers
+from clarilm_kedro.finetuning._watch import Watch
 from clarilm_kedro.finetuning.worker import main
 
 _init = PartialState.__init__
-_on_step_end = _trainers.Watch.on_step_end
+_on_step_end = Watch.on_step_end
 
 
 def _with_gloo(self: Any, *args: Any, **settings: Any) -> None:
@@ -32,5 +32,5 @@ if __name__ == "__main__":
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         PartialState.__init__ = _with_gloo
     if os.environ.get("END_AT"):
-        _trainers.Watch.on_step_end = _end  # type: ignore[method-assign]
+        Watch.on_step_end = _end  # type: ignore[method-assign]
     sys.exit(main(sys.argv[1:]))

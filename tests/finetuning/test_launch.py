@@ -53,7 +53,7 @@ class Killed(BaseException):
 
 
 def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from clarilm_kedro.finetuning._trainers import Watch
+    from clarilm_kedro.finetuning._watch import Watch
 
     def end(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._bar.update(1)

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from clarilm_kedro.finetuning.base_model import load_model, load_tokenizer
+from clarilm_kedro.finetuning.base_model import load_model, load_tokenizer, resolve_dtype
+from clarilm_kedro.finetuning.flops import TrainingFlops, device_peak
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
+from clarilm_kedro.finetuning.memory_plan import model_shape
 from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
 from clarilm_kedro.finetuning.running import attention, one_device, trainer_settings
-from clarilm_kedro.finetuning.sharding import is_zero3, match_reference
+from clarilm_kedro.finetuning.sharding import count, is_zero3, match_reference
 
 
 def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
@@ -48,6 +50,7 @@ def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
     )
     tokenizer = load_tokenizer(job.base)
     trainer = ClarilmSFTTrainer(model=model, args=settings, train_dataset=rows, processing_class=tokenizer)
+    _measure(trainer, job)
     trainer.lengths = [len(ids) for ids in rows["input_ids"]] if options.group_by_length else []
     return options, trainer
 
@@ -83,6 +86,7 @@ def build_dpo_trainer(job: Job, folder: JobFolder) -> tuple[DpoOptions, Any]:
         processing_class=load_tokenizer(job.base),
     )
     match_reference(trainer.model)
+    _measure(trainer, job)
     trainer.options = options
     if options.group_by_length:
         sides = zip(pairs["chosen_ids"], pairs["rejected_ids"], strict=True)
@@ -92,3 +96,10 @@ def build_dpo_trainer(job: Job, folder: JobFolder) -> tuple[DpoOptions, Any]:
         rows = Dataset.from_parquet(str(folder.supervised), keep_in_memory=True)
         trainer.supervised_rows = SupervisedRows(rows, options, trainer.data_collator.pad_token_id)
     return options, trainer
+
+
+def _measure(trainer: Any, job: Job) -> None:
+    """Let the trainer count model FLOPs, and hold them against the device's peak."""
+    adapter = sum(count(each) for each in trainer.model.parameters() if each.requires_grad)
+    trainer.flops = TrainingFlops(model_shape(job.base), adapter)
+    trainer.peak = device_peak(resolve_dtype(job.base))

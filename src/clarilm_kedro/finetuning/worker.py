@@ -68,7 +68,7 @@ def _train(folder: JobFolder, job: Job, tracker: Tracker) -> None:
 def _run(trainer: Any, job: Job, folder: JobFolder, tracker: Tracker) -> dict[str, Any]:
     from transformers import PrinterCallback
 
-    from clarilm_kedro.finetuning._trainers import Watch
+    from clarilm_kedro.finetuning._watch import Watch
 
     watch = Watch(job.run_name, tracker.metrics)
     watch.start(trainer)
@@ -92,6 +92,8 @@ def _run(trainer: Any, job: Job, folder: JobFolder, tracker: Tracker) -> dict[st
         "seconds": round(wall, 3),
         "cpu_seconds": round(cpu, 3),
         "tokens_per_second": curve[-1]["tokens_per_second"] if curve else 0.0,
+        "tflops_per_second": curve[-1]["tflops_per_second"] if curve else 0.0,
+        "mfu": curve[-1].get("mfu") if curve else None,
         "loss_first": curve[0]["loss"] if curve else None,
         "loss_last": curve[-1]["loss"] if curve else None,
         "trainable_parameters": sum(count(p) for p in trainer.model.parameters() if p.requires_grad),
