@@ -10,14 +10,19 @@ from trl.trainer.utils import use_adapter
 
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning._resumable import Resumable
-from clarilm_kedro.finetuning.options import DpoOptions
+from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
 from clarilm_kedro.text.hashing import stable_unit
 
 IGNORED = -100  # label of a token that is not learnt, torch's default in cross_entropy
 
 
 def token_log_probs(
-    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    padding_free: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of every labelled token, given what stands before it.
 
@@ -29,11 +34,14 @@ def token_log_probs(
         input_ids: Shape [rows, length].
         attention_mask: Shape [rows, length].
         labels: Shape [rows, length]; ``IGNORED`` where a token is not scored.
+        padding_free: Run the rows one after the other as a single row, without padding; the numbers are the same.
 
     Returns:
         Log-probabilities and the mask of scored tokens, both [rows, columns with labels]; 0 where the mask is False.
     """
     targets = labels[:, 1:]
+    if padding_free:
+        return _one_row(model, input_ids, attention_mask.bool(), targets), targets != IGNORED
     columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
     logits = model(
         input_ids=input_ids, attention_mask=attention_mask, logits_to_keep=columns, use_cache=False
@@ -41,6 +49,18 @@ def token_log_probs(
     targets = targets[:, columns]
     losses = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
     return -losses.view(targets.shape), targets != IGNORED
+
+
+def _one_row(model: Any, input_ids: torch.Tensor, kept: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities [rows, length - 1] of rows that run as one; positions that start again keep them apart."""
+    positions = (kept.cumsum(dim=1) - 1)[kept]
+    following = torch.cat([targets, targets.new_full((len(targets), 1), IGNORED)], dim=1)[kept]
+    scored = (following != IGNORED).nonzero().squeeze(1)
+    logits = model(
+        input_ids=input_ids[kept][None], position_ids=positions[None], logits_to_keep=scored, use_cache=False
+    ).logits[0]
+    losses = cross_entropy(logits.float(), following[scored], reduction="none")
+    return losses.new_zeros(targets.shape).masked_scatter(targets != IGNORED, -losses)
 
 
 class PreferenceLoss(NamedTuple):
@@ -107,11 +127,14 @@ def preference_loss(
 class ClarilmSFTTrainer(Resumable, SFTTrainer):
     """SFT on completion tokens (Eq. 2 and Eq. 5), through :func:`token_log_probs`."""
 
+    options: SftOptions
+
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Mean negative log-likelihood over the completion tokens of the whole effective batch."""
-        scores, mask = token_log_probs(model, inputs["input_ids"], inputs["attention_mask"], inputs["labels"])
+        batch = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
+        scores, mask = token_log_probs(model, **batch, padding_free=self.options.padding_free)
         self.count(inputs["attention_mask"], mask)
         tokens = mask.sum() if num_items_in_batch is None else num_items_in_batch
         loss = -scores.sum() / tokens
@@ -196,11 +219,12 @@ class ClarilmDPOTrainer(Resumable, DPOTrainer):
     def _log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         ids, attention = inputs["input_ids"], inputs["attention_mask"]
         labels = ids.masked_fill(inputs["completion_mask"] == 0, IGNORED)
-        policy, mask = token_log_probs(model, ids, attention, labels)
+        free = self.options.padding_free
+        policy, mask = token_log_probs(model, ids, attention, labels, padding_free=free)
         # Without an adapter the base model answers.
         adapter = "ref" if self.options.reference == "sft" else None
         with torch.no_grad(), use_adapter(self.accelerator.unwrap_model(self.model), adapter):
-            reference, _ = token_log_probs(model, ids, attention, labels)
+            reference, _ = token_log_probs(model, ids, attention, labels, padding_free=free)
         return policy, reference, mask
 
     def _supervised(self, model: Any, n: int) -> torch.Tensor | None:
@@ -214,7 +238,7 @@ class ClarilmDPOTrainer(Resumable, DPOTrainer):
         if batch is None:
             return torch.zeros((), device=self.accelerator.device)
         batch = {key: each.to(model.device) for key, each in batch.items()}
-        scores, mask = token_log_probs(model, **batch)
+        scores, mask = token_log_probs(model, **batch, padding_free=self.options.padding_free)
         self.count(batch["attention_mask"], mask)
         return -scores[mask].mean()
 

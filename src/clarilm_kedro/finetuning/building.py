@@ -11,12 +11,13 @@ from clarilm_kedro.finetuning.running import attention, one_device, trainer_sett
 from clarilm_kedro.finetuning.sharding import count, is_zero3, match_reference
 
 
-def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
+def build_sft_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[SftOptions, Any]:
     """Build the trainer of a prepared training.
 
     Args:
         job: What is to be trained.
         folder: Where its rows lie (prompt_ids, completion_ids).
+        model: The base model's weights where they are at hand; None loads them.
 
     Returns:
         The options and a trainer.
@@ -39,8 +40,8 @@ def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
     )
     # Before the model is loaded: they bring the processes together, and only then is it known who reads the weights.
     settings = one_device(SFTConfig(**trainer_settings(options, job, folder)))
-    base = load_model(job.base, attention=attention(job.base))
-    model = get_peft_model(base, lora, autocast_adapter_dtype=not is_zero3())
+    base = load_model(job.base, attention=attention(options, job.base)) if model is None else model
+    policy = get_peft_model(base, lora, autocast_adapter_dtype=not is_zero3())
     rows = Dataset.from_parquet(str(folder.rows), keep_in_memory=True).map(
         lambda row: {
             "input_ids": row["prompt_ids"] + row["completion_ids"],
@@ -49,18 +50,20 @@ def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
         remove_columns=["prompt_ids", "completion_ids"],
     )
     tokenizer = load_tokenizer(job.base)
-    trainer = ClarilmSFTTrainer(model=model, args=settings, train_dataset=rows, processing_class=tokenizer)
+    trainer = ClarilmSFTTrainer(model=policy, args=settings, train_dataset=rows, processing_class=tokenizer)
+    trainer.options = options
     _measure(trainer, job)
     trainer.lengths = [len(ids) for ids in rows["input_ids"]] if options.group_by_length else []
     return options, trainer
 
 
-def build_dpo_trainer(job: Job, folder: JobFolder) -> tuple[DpoOptions, Any]:
+def build_dpo_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[DpoOptions, Any]:
     """Build the trainer of a prepared training.
 
     Args:
         job: What is to be trained.
         folder: Where its pairs lie (prompt_ids, chosen_ids, rejected_ids), and supervised rows if there are any.
+        model: The base model's weights where they are at hand; None loads them.
 
     Returns:
         The options and a trainer whose policy is the SFT model.
@@ -75,7 +78,7 @@ def build_dpo_trainer(job: Job, folder: JobFolder) -> tuple[DpoOptions, Any]:
     options = DpoOptions(**job.options)
     set_seed(options.seed)
     settings = one_device(DPOConfig(**trainer_settings(options, job, folder)))  # before the model, as above
-    base = load_model(job.base, attention=attention(job.base))
+    base = load_model(job.base, attention=attention(options, job.base)) if model is None else model
     # Loaded without is_trainable the policy would be frozen.
     policy = PeftModel.from_pretrained(base, str(job.start), is_trainable=True, autocast_adapter_dtype=not is_zero3())
     pairs = Dataset.from_parquet(str(folder.rows), keep_in_memory=True)
