@@ -53,7 +53,7 @@ class Killed(BaseException):
 
 
 def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from clarilm_kedro.finetuning._trainers import Watch
+    from clarilm_kedro.finetuning._watch import Watch
 
     def end(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._bar.update(1)
@@ -245,7 +245,7 @@ def test_no_room_for_a_checkpoint_is_a_sentence(
                 "processes": 8,
                 "machines": 2,
                 "rendezvous": "head:29500",
-                "accelerate_config": "c.yaml",
+                "accelerate_config": "conf/cluster/fsdp2.yaml",
             },
             ["--num_processes=16", "--num_machines=2", "--main_process_ip=head", "--main_process_port=29500"],
         ),

@@ -78,6 +78,7 @@ def train_dpo(
         options=options.model_dump(mode="json"),
         start=str(sft_adapter),
         processes=launch.world(),
+        sharding=launch.sharding(),
         checkpoint_steps=launch.checkpoint_steps,
     )
     plan = plan_training(run_name, base, options, method="dpo", rank=rank, shards=launch.shards)

@@ -1,5 +1,6 @@
 """Launching a training: in this process, or in several that torchrun or accelerate starts."""
 
+import hashlib
 import logging
 import os
 import signal
@@ -50,6 +51,23 @@ class LaunchOptions(Options):
     def shards(self) -> int:
         """Devices that share the base weights; DDP gives each all of them."""
         return self.world() if self.accelerate_config else 1
+
+    def sharding(self) -> str | None:
+        """Name how weights are spread, by accelerate's configuration; None where every process has all.
+
+        Raises:
+            ClarilmError: The configuration cannot be read.
+        """
+        if not self.accelerate_config:
+            return None
+        try:
+            content = Path(self.accelerate_config).read_bytes()
+        except OSError as error:
+            raise ClarilmError(
+                f"training.launch.accelerate_config '{self.accelerate_config}' cannot be read ({error.strerror}). "
+                "conf/cluster/fsdp2.yaml and conf/cluster/zero3.yaml are such files."
+            ) from error
+        return hashlib.sha256(content).hexdigest()[:16]
 
     def world(self) -> int:
         """Give the number of processes over all machines."""
@@ -134,7 +152,10 @@ def command(folder: JobFolder, launch: LaunchOptions) -> list[str]:
         start = ["-m", "torch.distributed.run", *meeting, f"--nproc-per-node={per_machine}"]
     else:
         host, _, port = (launch.rendezvous or "").partition(":")
-        meeting = [] if launch.machines == 1 else [f"--main_process_ip={host}", f"--main_process_port={port}"]
+        # c10d, as for torchrun: with accelerate's default every machine would have to be told its rank, and a backend
+        # in the file is not read (accelerate 1.15: the command line's default wins).
+        meeting = ["--rdzv_backend=c10d", f"--main_process_ip={host}", f"--main_process_port={port}"]
+        meeting = [] if launch.machines == 1 else meeting
         start = [
             "-m",
             "accelerate.commands.launch",

@@ -16,6 +16,7 @@ from clarilm_kedro.finetuning.building import build_dpo_trainer, build_sft_train
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
 from clarilm_kedro.finetuning.memory import release_memory
 from clarilm_kedro.finetuning.running import report, save_adapter
+from clarilm_kedro.finetuning.sharding import count, gathered_adapter
 from clarilm_kedro.finetuning.tracking import TrackedRun, Tracker, from_environment
 
 logger = logging.getLogger(__name__)
@@ -56,8 +57,10 @@ def _train(folder: JobFolder, job: Job, tracker: Tracker) -> None:
             "(on a CPU use launcher torchrun) and what the launcher says above."
         )
     numbers = _run(trainer, job, folder, tracker)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    weights = gathered_adapter(model)  # takes every process, where the weights are spread over them
     if _rank() == 0:
-        save_adapter(trainer.accelerator.unwrap_model(trainer.model), job.base, folder.adapter)
+        save_adapter(model, weights, job.base, folder.adapter)
         folder.finish(report(job, options, {**numbers, **_preferences(trainer, numbers["curve"])}))
     trainer.accelerator.wait_for_everyone()
 
@@ -65,7 +68,7 @@ def _train(folder: JobFolder, job: Job, tracker: Tracker) -> None:
 def _run(trainer: Any, job: Job, folder: JobFolder, tracker: Tracker) -> dict[str, Any]:
     from transformers import PrinterCallback
 
-    from clarilm_kedro.finetuning._trainers import Watch
+    from clarilm_kedro.finetuning._watch import Watch
 
     watch = Watch(job.run_name, tracker.metrics)
     watch.start(trainer)
@@ -89,9 +92,11 @@ def _run(trainer: Any, job: Job, folder: JobFolder, tracker: Tracker) -> dict[st
         "seconds": round(wall, 3),
         "cpu_seconds": round(cpu, 3),
         "tokens_per_second": curve[-1]["tokens_per_second"] if curve else 0.0,
+        "tflops_per_second": curve[-1]["tflops_per_second"] if curve else 0.0,
+        "mfu": curve[-1].get("mfu") if curve else None,
         "loss_first": curve[0]["loss"] if curve else None,
         "loss_last": curve[-1]["loss"] if curve else None,
-        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "trainable_parameters": sum(count(p) for p in trainer.model.parameters() if p.requires_grad),
         "peak_memory_gb": _peak_memory_gb(),
     }
     names = ("steps", "tokens", "seconds", "cpu_seconds", "peak_memory_gb")
