@@ -31,20 +31,22 @@ def test_the_count_is_what_torch_counts(scored: int, tiny: BaseModelSpec) -> Non
     from peft import LoraConfig, get_peft_model
     from torch.utils.flop_counter import FlopCounterMode
 
-    from clarilm_kedro.finetuning._trainers import IGNORED, token_log_probs
+    from clarilm_kedro.finetuning._lora import fold_scales
+    from clarilm_kedro.finetuning._scoring import IGNORED, padded, token_log_probs
 
     model = get_peft_model(
         load_model(tiny, attention="eager"), LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
     )
+    fold_scales(model)
     ids = torch.randint(3, 200, (4, 65))
     labels = ids.clone()
     labels[:, : 65 - scored] = IGNORED
     with FlopCounterMode(display=False) as torchs:
-        scores, mask = token_log_probs(model, ids, torch.ones_like(ids), labels)
-        (-scores.sum()).backward()
+        scoring = padded(ids, torch.ones_like(ids), labels)
+        (-token_log_probs(model, scoring).sum()).backward()
     shape = model_shape(tiny)
     counted = TrainingFlops(shape, sum(p.numel() for p in model.parameters() if p.requires_grad))
-    ours = counted.training(Batch(tokens=4 * 65, squares=4 * 65**2, scored=int(mask.sum())))
+    ours = counted.training(Batch(tokens=4 * 65, squares=4 * 65**2, scored=int(scoring.scored.sum())))
     first_inputs = 2 * 4 * 65 * (32 * (32 + 16 + 16) + 3 * 32 * 8)  # q, k, v of the first block and their adapter's A
     assert torchs.get_total_flops() == pytest.approx(ours - first_inputs, rel=1e-3)
 

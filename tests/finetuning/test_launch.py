@@ -72,15 +72,17 @@ def equal(one: TrainedAdapter, other: TrainedAdapter) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("step", KILLED_AT)
+@pytest.mark.parametrize(("step", "grouped"), list(zip(KILLED_AT, (True, False, False), strict=True)))
 def test_a_killed_sft_ends_as_an_uninterrupted_one(
     step: int,
+    grouped: bool,
     tiny: BaseModelSpec,
     rows: list[SftRow],
     options: SftOptions,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    options = options.model_copy(update={"group_by_length": grouped})
     whole = train_sft(rows, tiny, options, launch=keep(tmp_path / "whole"))
     launch = LaunchOptions(work_dir=str(tmp_path / "killed"), checkpoint_steps=2)
     with monkeypatch.context() as patch:

@@ -197,3 +197,23 @@ def test_bfloat16_weights_are_trained_with_a_float32_adapter(
     assert {tensor.dtype for tensor in weights(trained.path).values()} == {torch.float32}
     assert trained.report["dtype"] == "bfloat16"
     assert trained.report["loss_first"] == pytest.approx(sft_adapter.report["loss_first"], rel=0.05)
+
+
+def test_rows_of_a_step_go_by_length_and_are_those_of_the_random_order() -> None:
+    import torch
+
+    from clarilm_kedro.finetuning._resumable import SortedWithinSteps
+
+    lengths = [(7 * at) % 11 for at in range(10)]
+    sampler = SortedWithinSteps(lengths, step=4, seed=3)
+    orders = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        random = torch.randperm(10, generator=torch.Generator().manual_seed(3 + epoch)).tolist()
+        for start in (0, 4, 8):
+            step = order[start : start + 4]
+            assert set(step) == set(random[start : start + 4])
+            assert [lengths[at] for at in step] == sorted((lengths[at] for at in step), reverse=True)
+        orders.append(order)
+    assert orders[0] != orders[1]

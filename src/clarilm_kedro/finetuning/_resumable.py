@@ -1,12 +1,14 @@
 """What our trainers share: order and counts that go on after an interruption. It imports torch and transformers."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from clarilm_kedro.finetuning._scoring import Scoring
 from clarilm_kedro.finetuning.flops import Batch, TrainingFlops
 
 
@@ -25,6 +27,36 @@ class GroupedByLength(LengthGroupedSampler):
         return super().__iter__()
 
 
+class SortedWithinSteps(Sampler[int]):
+    """Rows in random order, those of one optimizer step by length: its forward passes then have little padding.
+
+    A step sees the rows that it would see without sorting, so nothing is learnt differently. The order is that of
+    accelerate's seedable sampler, ``randperm`` of seed + epoch.
+
+    Args:
+        lengths: Tokens of each row.
+        step: Rows per optimizer step, over all processes.
+        seed: Draws the order.
+    """
+
+    def __init__(self, lengths: Sequence[int], step: int, seed: int) -> None:
+        self._lengths, self._step, self._seed = lengths, step, seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        order = torch.randperm(len(self._lengths), generator=generator).tolist()
+        for start in range(0, len(order), self._step):
+            # The longest first: memory that does not suffice shows in the first step.
+            yield from sorted(order[start : start + self._step], key=self._lengths.__getitem__, reverse=True)
+
+
 class Resumable:
     """What both trainers add: an order of rows and a count of tokens that go on where a checkpoint stopped.
 
@@ -32,7 +64,8 @@ class Resumable:
     (of one device, per second) make tokens into MFU; without them there is none.
     """
 
-    lengths: Sequence[int] = ()
+    lengths: Sequence[int]
+    grouped = False
     flops: TrainingFlops | None = None
     peak: float | None = None
     args: Any
@@ -45,10 +78,10 @@ class Resumable:
     model: Any
     state: Any
 
-    def _get_train_sampler(self, *arguments: Any) -> Any:
-        if not self.lengths:
-            return super()._get_train_sampler(*arguments)  # type: ignore[misc]
+    def _get_train_sampler(self, *_: Any) -> Any:
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        if not self.grouped:
+            return SortedWithinSteps(self.lengths, batch, self.args.data_seed)
         sampler = GroupedByLength(batch, lengths=list(self.lengths))
         sampler.seed = self.args.data_seed
         return sampler
@@ -67,16 +100,16 @@ class Resumable:
                 logs["mfu"] = flops / max(seconds, 1e-9) / (self.peak * self.accelerator.num_processes)
         super().log(logs, *arguments, **settings)  # type: ignore[misc]
 
-    def count(self, attention_mask: torch.Tensor, scored: torch.Tensor, *, reference: str | None = None) -> None:
+    def count(self, scoring: Scoring, *, reference: str | None = None) -> None:
         """Count a batch's tokens and model FLOPs.
 
         Args:
-            attention_mask: Shape [rows, length].
-            scored: True where a token has a label.
+            scoring: What was computed; a prompt that both replies of a pair share counts once.
             reference: ``sft`` or ``base`` where that model answered too.
         """
-        lengths = attention_mask.sum(dim=1)
-        batch = Batch(*(int(each) for each in torch.stack([lengths.sum(), (lengths**2).sum(), scored.sum()]).tolist()))
+        lengths = scoring.kept.sum(dim=1)
+        numbers = torch.stack([lengths.sum(), (lengths**2).sum(), scoring.scored.sum()])
+        batch = Batch(*(int(each) for each in numbers.tolist()))
         self.seen_tokens += batch.tokens
         if self.flops is not None:
             self.seen_flops += self.flops.training(batch)

@@ -4,63 +4,15 @@ import math
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn.functional import cross_entropy, logsigmoid
+from torch.nn.functional import logsigmoid
 from trl import DPOTrainer, SFTTrainer
 from trl.trainer.utils import use_adapter
 
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning._resumable import Resumable
-from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
+from clarilm_kedro.finetuning._scoring import IGNORED, Scoring, padded, padding_free, shared_prompts, token_log_probs
+from clarilm_kedro.finetuning.options import DpoOptions, SftOptions, TrainingOptions
 from clarilm_kedro.text.hashing import stable_unit
-
-IGNORED = -100  # label of a token that is not learnt, torch's default in cross_entropy
-
-
-def token_log_probs(
-    model: Any,
-    input_ids: torch.Tensor,
-    attention_mask: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    padding_free: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probability of every labelled token, given what stands before it.
-
-    The output head runs only on columns in which some row has a label. TRL does the like on GPUs, but on a CPU it
-    scores every position, which made a step 1.6 times slower (SmolLM2-135M, whose head is a fifth of its weights).
-
-    Args:
-        model: Causal language model, wrapped or not.
-        input_ids: Shape [rows, length].
-        attention_mask: Shape [rows, length].
-        labels: Shape [rows, length]; ``IGNORED`` where a token is not scored.
-        padding_free: Run the rows one after the other as a single row, without padding; the numbers are the same.
-
-    Returns:
-        Log-probabilities and the mask of scored tokens, both [rows, columns with labels]; 0 where the mask is False.
-    """
-    targets = labels[:, 1:]
-    if padding_free:
-        return _one_row(model, input_ids, attention_mask.bool(), targets), targets != IGNORED
-    columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
-    logits = model(
-        input_ids=input_ids, attention_mask=attention_mask, logits_to_keep=columns, use_cache=False
-    ).logits.float()
-    targets = targets[:, columns]
-    losses = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
-    return -losses.view(targets.shape), targets != IGNORED
-
-
-def _one_row(model: Any, input_ids: torch.Tensor, kept: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities [rows, length - 1] of rows that run as one; positions that start again keep them apart."""
-    positions = (kept.cumsum(dim=1) - 1)[kept]
-    following = torch.cat([targets, targets.new_full((len(targets), 1), IGNORED)], dim=1)[kept]
-    scored = (following != IGNORED).nonzero().squeeze(1)
-    logits = model(
-        input_ids=input_ids[kept][None], position_ids=positions[None], logits_to_keep=scored, use_cache=False
-    ).logits[0]
-    losses = cross_entropy(logits.float(), following[scored], reduction="none")
-    return losses.new_zeros(targets.shape).masked_scatter(targets != IGNORED, -losses)
 
 
 class PreferenceLoss(NamedTuple):
@@ -133,10 +85,10 @@ class ClarilmSFTTrainer(Resumable, SFTTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Mean negative log-likelihood over the completion tokens of the whole effective batch."""
-        batch = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
-        scores, mask = token_log_probs(model, **batch, padding_free=self.options.padding_free)
-        self.count(inputs["attention_mask"], mask)
-        tokens = mask.sum() if num_items_in_batch is None else num_items_in_batch
+        scoring = _rows_of(inputs, self.options)
+        scores = token_log_probs(model, scoring)
+        self.count(scoring)
+        tokens = scoring.scored.sum() if num_items_in_batch is None else num_items_in_batch
         loss = -scores.sum() / tokens
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes  # as in transformers' Trainer.compute_loss
@@ -198,34 +150,39 @@ class ClarilmDPOTrainer(Resumable, DPOTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Total of :func:`preference_loss` over one micro batch."""
-        if self.first_preference_loss is None and self.options.reference == "sft" and self.state.global_step == 0:
-            self.first_preference_loss = self._assert_start(model, inputs)
-        policy, reference, mask = self._log_probs(model, inputs)
+        scoring = self._scoring(inputs)
+        policy, reference = self._log_probs(model, scoring)
         parts = preference_loss(
             policy,
             reference,
-            mask,
+            scoring.scored,
             beta=self.options.beta,
             supervised_weight=self.options.supervised_weight,
             kl_coef=self.options.kl_coef,
             supervised=self._supervised(model, len(policy) // 2),
         )
-        self.count(inputs["attention_mask"], mask, reference=self.options.reference)
+        if self.first_preference_loss is None and self.options.reference == "sft" and self.state.global_step == 0:
+            self.first_preference_loss = _at_ln_2(float(parts.preference))
+        self.count(scoring, reference=self.options.reference)
         for name, value in parts._asdict().items():
             if name != "total":
                 self._metrics["train"][name].append(float(value))  # DPOTrainer.log averages and clears them
         return _finite(parts.total, self.state.global_step)
 
-    def _log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        ids, attention = inputs["input_ids"], inputs["attention_mask"]
+    def _scoring(self, inputs: dict[str, Any]) -> Scoring:
+        ids = inputs["input_ids"]
         labels = ids.masked_fill(inputs["completion_mask"] == 0, IGNORED)
-        free = self.options.padding_free
-        policy, mask = token_log_probs(model, ids, attention, labels, padding_free=free)
+        attention = self.model.config._attn_implementation
+        if self.options.share_prompts and not self.options.padding_free and attention in {"sdpa", "eager"}:
+            return shared_prompts(ids, inputs["attention_mask"], labels, additive=attention == "eager")
+        return _rows_of({**inputs, "labels": labels}, self.options)
+
+    def _log_probs(self, model: Any, scoring: Scoring) -> tuple[torch.Tensor, torch.Tensor]:
+        policy = token_log_probs(model, scoring)
         # Without an adapter the base model answers.
         adapter = "ref" if self.options.reference == "sft" else None
         with torch.no_grad(), use_adapter(self.accelerator.unwrap_model(self.model), adapter):
-            reference, _ = token_log_probs(model, ids, attention, labels, padding_free=free)
-        return policy, reference, mask
+            return policy, token_log_probs(model, scoring)
 
     def _supervised(self, model: Any, n: int) -> torch.Tensor | None:
         """The supervised term where it is not on the chosen replies: zero in a step that mixes none in."""
@@ -238,30 +195,30 @@ class ClarilmDPOTrainer(Resumable, DPOTrainer):
         if batch is None:
             return torch.zeros((), device=self.accelerator.device)
         batch = {key: each.to(model.device) for key, each in batch.items()}
-        scores, mask = token_log_probs(model, **batch, padding_free=self.options.padding_free)
-        self.count(batch["attention_mask"], mask)
-        return -scores[mask].mean()
-
-    def _assert_start(self, model: Any, inputs: dict[str, Any]) -> float:
-        """Hold the loss of the first batch against ln 2, without dropout."""
-        model.eval()
-        with torch.no_grad():
-            policy, reference, mask = self._log_probs(model, inputs)
-            beta = self.options.beta
-            parts = preference_loss(policy, reference, mask, beta=beta, supervised_weight=0.0, kl_coef=0.0)
-        loss = float(parts.preference)
-        model.train()
-        if abs(loss - math.log(2)) > _LN_2_TOLERANCE:
-            raise ClarilmError(
-                f"DPO's first loss is {loss:.4f} and not ln 2 = 0.6931, so the policy does not start at its reference, "
-                "the SFT model. The installed versions of trl and peft do not fit together; install those of "
-                "requirements.lock."
-            )
-        return loss
+        scoring = _rows_of(batch, self.options)
+        scores = token_log_probs(model, scoring)
+        self.count(scoring)
+        return -scores[scoring.scored].mean()
 
 
 #: Policy and reference compute the same numbers in the same order then, in bfloat16 too.
 _LN_2_TOLERANCE = 1e-4
+
+
+def _at_ln_2(loss: float) -> float:
+    """Hold the loss of the first pairs against ln 2; TRL switches dropout off for DPO, so it is exact."""
+    if abs(loss - math.log(2)) > _LN_2_TOLERANCE:
+        raise ClarilmError(
+            f"DPO's first loss is {loss:.4f} and not ln 2 = 0.6931, so the policy does not start at its reference, "
+            "the SFT model. The installed versions of trl and peft do not fit together; install those of "
+            "requirements.lock."
+        )
+    return loss
+
+
+def _rows_of(batch: dict[str, Any], options: TrainingOptions) -> Scoring:
+    form = padding_free if options.padding_free else padded
+    return form(batch["input_ids"], batch["attention_mask"], batch["labels"])
 
 
 def _finite(loss: torch.Tensor, step: int) -> torch.Tensor:

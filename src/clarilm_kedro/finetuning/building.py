@@ -26,7 +26,9 @@ def build_sft_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[S
     from transformers import set_seed
     from trl import SFTConfig
 
-    from clarilm_kedro.finetuning._trainers import IGNORED, ClarilmSFTTrainer
+    from clarilm_kedro.finetuning._lora import fold_scales
+    from clarilm_kedro.finetuning._scoring import IGNORED
+    from clarilm_kedro.finetuning._trainers import ClarilmSFTTrainer
     from datasets import Dataset
 
     options = SftOptions(**job.options)
@@ -49,11 +51,13 @@ def build_sft_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[S
         },
         remove_columns=["prompt_ids", "completion_ids"],
     )
+    fold_scales(policy)
     tokenizer = load_tokenizer(job.base)
     trainer = ClarilmSFTTrainer(model=policy, args=settings, train_dataset=rows, processing_class=tokenizer)
     trainer.options = options
     _measure(trainer, job)
-    trainer.lengths = [len(ids) for ids in rows["input_ids"]] if options.group_by_length else []
+    trainer.lengths = [len(ids) for ids in rows["input_ids"]]
+    trainer.grouped = options.group_by_length
     return options, trainer
 
 
@@ -72,6 +76,7 @@ def build_dpo_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[D
     from transformers import set_seed
     from trl import DPOConfig
 
+    from clarilm_kedro.finetuning._lora import fold_scales
     from clarilm_kedro.finetuning._trainers import ClarilmDPOTrainer, SupervisedRows
     from datasets import Dataset
 
@@ -89,12 +94,12 @@ def build_dpo_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[D
         processing_class=load_tokenizer(job.base),
     )
     match_reference(trainer.model)
+    fold_scales(trainer.model)
     _measure(trainer, job)
     trainer.options = options
-    if options.group_by_length:
-        sides = zip(pairs["chosen_ids"], pairs["rejected_ids"], strict=True)
-        longer = [max(map(len, both)) for both in sides]
-        trainer.lengths = [len(prompt) + reply for prompt, reply in zip(pairs["prompt_ids"], longer, strict=True)]
+    longer = [max(map(len, both)) for both in zip(pairs["chosen_ids"], pairs["rejected_ids"], strict=True)]
+    trainer.lengths = [len(prompt) + reply for prompt, reply in zip(pairs["prompt_ids"], longer, strict=True)]
+    trainer.grouped = options.group_by_length
     if folder.supervised.exists():
         rows = Dataset.from_parquet(str(folder.supervised), keep_in_memory=True)
         trainer.supervised_rows = SupervisedRows(rows, options, trainer.data_collator.pad_token_id)

@@ -96,4 +96,8 @@ class DpoOptions(TrainingOptions):
     supervised_share: float = Field(
         1.0, ge=0, le=1, description="Share of optimizer steps that mix examples in; the paper says occasionally."
     )
+    share_prompts: bool = Field(
+        True,
+        description="Compute the prompt of a pair once for both replies, unless padding_free or flash_attention_2.",
+    )
     kl_coef: float = Field(0.05, ge=0, description="Weight of the mild KL term towards the SFT model (section 3.3.5).")
