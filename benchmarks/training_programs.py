@@ -68,7 +68,7 @@ def ours(task: Task) -> None:
     base = BaseModelSpec(source=task.base, dtype="bfloat16" if task.bfloat16 else "float32")
     job = Job(method=task.method, run_name=task.method, base=base, options=options, start=task.start)
     folder = JobFolder(Path(task.out) / "job")
-    folder.prepare(job, _encoded(task))
+    folder.prepare(job, encoded_rows(task))
     _, trainer = (build_dpo_trainer if task.method == "dpo" else build_sft_trainer)(job, folder)
     watch = Watch(task.method, lambda point, at: None)
     watch.start(trainer)
@@ -97,7 +97,7 @@ def plain(task: Task) -> None:
             "attention_mask": [1] * (len(row["prompt_ids"]) + len(row["completion_ids"])),
             "labels": [-100] * len(row["prompt_ids"]) + row["completion_ids"],
         }
-        for row in _encoded(task)
+        for row in encoded_rows(task)
     ]
     collator = DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=8)
     trainer: Any = Trainer(
@@ -179,7 +179,7 @@ def llama_factory(task: Task) -> None:
     run_exp(given, callbacks=[_measured(task)])
 
 
-def _encoded(task: Task) -> list[dict[str, list[int]]]:
+def encoded_rows(task: Task) -> list[dict[str, list[int]]]:
     """Token ids of the rows, as the project makes them."""
     from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_tokenizer
     from clarilm_kedro.finetuning.encoding import encode

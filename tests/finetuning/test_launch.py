@@ -154,7 +154,8 @@ def test_a_real_kill_loses_nothing_that_was_saved(tiny: BaseModelSpec, rows: lis
     (folder.path / "job.json").write_text(done.job().model_copy(update={"checkpoint_steps": 20}).model_dump_json())
     (folder.path / "rows.parquet").write_bytes(done.rows.read_bytes())
     worker = subprocess.Popen([sys.executable, "-m", "clarilm_kedro.finetuning.worker", str(folder.path)])
-    while folder.last_checkpoint() is None and worker.poll() is None:
+    # Two, so that one is whole; last_checkpoint would remove one that is still being written.
+    while len(list(folder.checkpoints.glob("checkpoint-*/trainer_state.json"))) < 2 and worker.poll() is None:
         time.sleep(0.05)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
