@@ -94,7 +94,7 @@ def test_no_two_datasets_are_kept_in_one_file(loader: ChainedConfigLoader) -> No
 
 def test_every_node_has_a_name_of_its_own_and_a_docstring(pipelines: dict[str, Pipeline]) -> None:
     for node in pipelines["__default__"].nodes:
-        assert re.fullmatch(r"([a-z_]+\.)?[a-z0-9_]+", node.name), node.name
+        assert re.fullmatch(r"([a-z0-9_]+\.)?[a-z0-9_]+", node.name), node.name
         assert node.func.__doc__, node.name
 
 

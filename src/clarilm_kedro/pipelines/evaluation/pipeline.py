@@ -3,11 +3,12 @@
 from kedro.pipeline import Node, Pipeline
 
 from clarilm_kedro.pipelines.evaluation import nodes
+from clarilm_kedro.pipelines.training import VARIANTS, Variant, system_of
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Create the evaluation pipeline."""
-    return _predict() + _score() + _report()
+    return _predict() + sum(map(_predict_variant, VARIANTS), Pipeline([])) + _score() + _report()
 
 
 def _predict() -> Pipeline:
@@ -32,30 +33,34 @@ def _predict() -> Pipeline:
                 name="predict_base",
             ),
             Node(
-                func=nodes.predict_clarilm_sft,
-                inputs=[
-                    "base_model",
-                    "clarilm_sft_adapter",
-                    "calibrations",
-                    "benchmarks",
-                    "params:evaluation.decoding",
-                ],
-                outputs="clarilm_sft_predictions",
-                name="predict_clarilm_sft",
-            ),
-            Node(
-                func=nodes.predict_clarilm,
-                inputs=["base_model", "clarilm_adapter", "calibrations", "benchmarks", "params:evaluation.decoding"],
-                outputs="clarilm_predictions",
-                name="predict_clarilm",
-            ),
-            Node(
                 func=nodes.merge_predictions,
-                inputs=["baseline_predictions", "base_predictions", "clarilm_sft_predictions", "clarilm_predictions"],
+                inputs=[
+                    "baseline_predictions",
+                    "base_predictions",
+                    *(f"{variant}_predictions" for variant in VARIANTS),
+                ],
                 outputs="predictions",
                 name="merge_predictions",
             ),
         ]
+    )
+
+
+def _predict_variant(variant: Variant) -> Pipeline:
+    """One trained variant, in the namespace that it is trained in."""
+    inputs = ("base_model", "calibrations", "benchmarks")
+    predict = Node(
+        func=nodes.predict_node(system_of(variant)),
+        inputs=["base_model", "adapter", "calibrations", "benchmarks", "params:evaluation.decoding"],
+        outputs="predictions",
+        name=f"predict_{variant}",
+    )
+    return Pipeline(
+        [predict],
+        namespace=variant,
+        inputs={"adapter": f"{variant}_adapter", **{name: name for name in inputs}},
+        outputs={"predictions": f"{variant}_predictions"},
+        parameters={"params:evaluation.decoding"},
     )
 
 
@@ -105,8 +110,7 @@ def _report() -> Pipeline:
                     "benchmarks",
                     "sft_train",
                     "fm_log_adapter",
-                    "clarilm_sft_adapter",
-                    "clarilm_adapter",
+                    *(f"{variant}_adapter" for variant in VARIANTS),
                     "calibrations",
                 ],
                 outputs="skipped_stages",
