@@ -97,7 +97,7 @@ def _run(trainer: Any, job: Job, folder: JobFolder, tracker: Tracker) -> dict[st
         "loss_first": curve[0]["loss"] if curve else None,
         "loss_last": curve[-1]["loss"] if curve else None,
         "trainable_parameters": sum(count(p) for p in trainer.model.parameters() if p.requires_grad),
-        "peak_memory_gb": _peak_memory_gb(),
+        "peak_memory_gb": peak_memory_gb(),
     }
     names = ("steps", "tokens", "seconds", "cpu_seconds", "peak_memory_gb")
     tracker.metrics({f"total_{name}": float(str(totals[name])) for name in names})
@@ -115,7 +115,7 @@ def _preferences(trainer: Any, curve: list[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def _peak_memory_gb() -> float:
+def peak_memory_gb() -> float:
     """Peak memory of the GPU where there is one, else of the process."""
     import torch
 
