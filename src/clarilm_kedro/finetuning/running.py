@@ -138,10 +138,14 @@ def save_adapter(model: Any, weights: Mapping[str, Any], spec: BaseModelSpec, fo
     partial = folder.with_name(f".{folder.name}-partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.peft_config["default"].base_model_name_or_path = spec.source  # and not a path of this machine
-    # The embeddings are not trained; "auto" would go and look the base model up to see whether they were resized.
-    model.save_pretrained(
-        str(partial), state_dict=dict(weights), selected_adapters=["default"], save_embedding_layers=False
-    )
+    try:
+        # The embeddings are not trained; "auto" would go and look the base model up to see whether they were resized.
+        model.save_pretrained(
+            str(partial), state_dict=dict(weights), selected_adapters=["default"], save_embedding_layers=False
+        )
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     (partial / "README.md").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)

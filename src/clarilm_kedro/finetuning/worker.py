@@ -3,7 +3,6 @@
 ``python -m clarilm_kedro.finetuning.worker FOLDER``, started by torchrun or accelerate where there are many.
 """
 
-import errno
 import logging
 import os
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.building import build_dpo_trainer, build_sft_trainer
+from clarilm_kedro.finetuning.disk import room_needed
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
 from clarilm_kedro.finetuning.memory import release_memory
 from clarilm_kedro.finetuning.running import report, save_adapter
@@ -35,14 +35,8 @@ def train(folder: JobFolder, tracked: TrackedRun | None) -> None:
     """
     job = folder.job()
     try:
-        _train(folder, job, Tracker(tracked if _rank() == 0 else None))
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise ClarilmError(
-            f"{job.run_name}: no room is left in {folder.path} for a checkpoint or the adapter. Free some, or set "
-            "training.launch.work_dir to another disk; the next run goes on from the last whole checkpoint."
-        ) from error
+        with room_needed(job.run_name, folder.path):
+            _train(folder, job, Tracker(tracked if _rank() == 0 else None))
     finally:
         release_memory()
 
