@@ -38,7 +38,7 @@ def build_sft_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[S
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    # Before the model is loaded: they bring the processes together, and only then is it known who reads the weights.
+    # Before the model is loaded: they bring the processes together, and only then does ZeRO-3 split what is read.
     settings = one_device(SFTConfig(**trainer_settings(options, job, folder)))
     base = load_model(job.base, attention=attention(options, job.base)) if model is None else model
     policy = get_peft_model(base, lora, autocast_adapter_dtype=not is_zero3())
