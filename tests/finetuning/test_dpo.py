@@ -71,6 +71,20 @@ def test_the_first_loss_is_ln_2_in_both_formats(
     assert trained.report["first_preference_loss"] == pytest.approx(math.log(2), abs=1e-4)
 
 
+def test_pairs_without_padding_learn_what_padded_ones_do(
+    tiny: BaseModelSpec, sft_adapter: TrainedAdapter, pairs: list[PreferencePair], options: DpoOptions
+) -> None:
+    assert sft_adapter.path is not None
+    once = options.model_copy(update={"epochs": 1})
+    free = once.model_copy(update={"padding_free": True})
+    curves = [
+        [(point["loss"], point["kl"], point["margin"]) for point in report["curve"]]
+        for report in (train_dpo(pairs, tiny, sft_adapter.path, each).report for each in (once, free))
+    ]
+    for padded, flat in zip(*curves, strict=True):
+        assert padded == pytest.approx(flat, rel=1e-3, abs=1e-4)
+
+
 def test_preferences_are_learnt(aligned: TrainedAdapter, pairs: list[PreferencePair]) -> None:
     report = aligned.report
     assert report["margin_last"] > 0.5

@@ -26,12 +26,13 @@ def test_the_digest_covers_what_the_result_depends_on(tiny: BaseModelSpec) -> No
     others = [
         job_digest(make(tiny, options={"learning_rate": 2e-4}), ROWS),
         job_digest(make(tiny, processes=2), ROWS),
+        job_digest(make(tiny, sharding="fsdp2"), ROWS),
         job_digest(make(tiny.model_copy(update={"dtype": "bfloat16"})), ROWS),
         job_digest(make(tiny.model_copy(update={"chat_template": "plain"})), ROWS),
         job_digest(make(tiny), ROWS[::-1]),
         job_digest(make(tiny), ROWS[:1], ROWS[1:]),
     ]
-    assert len({plain, *others}) == 7
+    assert len({plain, *others}) == 8
 
 
 def test_another_base_model_under_the_same_name_is_noticed(tiny: BaseModelSpec, tmp_path: Path) -> None:

@@ -96,6 +96,30 @@ def test_accumulated_batches_learn_what_whole_ones_do(
     assert all(torch.allclose(found[0][1][name], found[1][1][name], atol=2e-3) for name in found[0][1])
 
 
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_rows_without_padding_learn_what_padded_ones_do(
+    attention: str, tiny: BaseModelSpec, rows: list[SftRow], quick: dict[str, Any], tmp_path: Path
+) -> None:
+    import torch
+
+    padded, free = (
+        train_sft(
+            rows,
+            tiny,
+            SftOptions(**{**quick, "epochs": 2, "learning_rate": 1e-3, "attention": attention, "padding_free": each}),
+            launch=keep(tmp_path / str(each)),
+        )
+        for each in (False, True)
+    )
+    losses = [[point["loss"] for point in each.report["curve"]] for each in (padded, free)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert padded.report["tokens"] == free.report["tokens"]
+    assert padded.path is not None
+    assert free.path is not None
+    one, other = weights(padded.path), weights(free.path)
+    assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+
+
 def test_the_first_loss_is_the_mean_over_reply_tokens(
     tiny: BaseModelSpec, rows: list[SftRow], quick: dict[str, Any]
 ) -> None:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import mlflow
 import pytest
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning import building
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.options import SftOptions
 from clarilm_kedro.finetuning.sft import SftRow, train_sft
@@ -30,9 +32,10 @@ def children(client: Any, parent: str) -> list[Any]:
 
 
 def test_a_training_is_a_child_of_the_active_run(
-    store: Any, tiny: BaseModelSpec, rows: list[SftRow], quick: dict[str, Any]
+    store: Any, tiny: BaseModelSpec, rows: list[SftRow], quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = SftOptions(**{**quick, "epochs": 1})
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")  # seconds, by default more than this takes
+    options = SftOptions(**{**quick, "epochs": 4})
     with mlflow.start_run() as parent:
         report = train_sft(rows, tiny, options, run_name="clarilm_sft").report
         assert mlflow.active_run().info.run_id == parent.info.run_id
@@ -47,6 +50,24 @@ def test_a_training_is_a_child_of_the_active_run(
     logged = {file.path for file in store.list_artifacts(run.info.run_id, "adapter")}
     assert logged == {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
     assert store.get_run(parent.info.run_id).data.params == {}
+    assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    (given,) = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("clarilm_sft", run.data.tags["digest"])
+    assert json.loads(given.dataset.profile) == {"num_rows": len(rows)}
+    assert run.data.metrics["total_peak_memory_gb"] > 0
+    assert any(name.startswith("system/") for name in run.data.metrics)
+    assert "mfu" not in run.data.metrics  # the peak of a CPU is not known
+
+
+def test_mfu_is_logged_where_the_devices_peak_is_known(
+    store: Any, tiny: BaseModelSpec, rows: list[SftRow], quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "device_peak", lambda _: 4e12)
+    with mlflow.start_run() as parent:
+        report = train_sft(rows, tiny, SftOptions(**{**quick, "epochs": 1})).report
+    (run,) = children(store, parent.info.run_id)
+    assert run.data.metrics["mfu"] == pytest.approx(run.data.metrics["tflops_per_second"] / 4)
+    assert report["mfu"] == pytest.approx(run.data.metrics["mfu"])
 
 
 def test_two_trainings_do_not_share_a_run(store: Any) -> None:

@@ -1,27 +1,29 @@
-"""TRL's trainers with our losses, and what watches a training. It imports torch and TRL: import it inside functions."""
+"""TRL's trainers with our losses. It imports torch and TRL: import it inside functions."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import cross_entropy, logsigmoid
-from tqdm.auto import tqdm
-from transformers import TrainerCallback
-from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import DPOTrainer, SFTTrainer
 from trl.trainer.utils import use_adapter
 
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.finetuning.options import DpoOptions
+from clarilm_kedro.finetuning._resumable import Resumable
+from clarilm_kedro.finetuning._watch import INSTEAD
+from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
 from clarilm_kedro.text.hashing import stable_unit
 
 IGNORED = -100  # label of a token that is not learnt, torch's default in cross_entropy
 
 
 def token_log_probs(
-    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    padding_free: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of every labelled token, given what stands before it.
 
@@ -33,11 +35,14 @@ def token_log_probs(
         input_ids: Shape [rows, length].
         attention_mask: Shape [rows, length].
         labels: Shape [rows, length]; ``IGNORED`` where a token is not scored.
+        padding_free: Run the rows one after the other as a single row, without padding; the numbers are the same.
 
     Returns:
         Log-probabilities and the mask of scored tokens, both [rows, columns with labels]; 0 where the mask is False.
     """
     targets = labels[:, 1:]
+    if padding_free:
+        return _one_row(model, input_ids, attention_mask.bool(), targets), targets != IGNORED
     columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
     logits = model(
         input_ids=input_ids, attention_mask=attention_mask, logits_to_keep=columns, use_cache=False
@@ -45,6 +50,18 @@ def token_log_probs(
     targets = targets[:, columns]
     losses = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
     return -losses.view(targets.shape), targets != IGNORED
+
+
+def _one_row(model: Any, input_ids: torch.Tensor, kept: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities [rows, length - 1] of rows that run as one; positions that start again keep them apart."""
+    positions = (kept.cumsum(dim=1) - 1)[kept]
+    following = torch.cat([targets, targets.new_full((len(targets), 1), IGNORED)], dim=1)[kept]
+    scored = (following != IGNORED).nonzero().squeeze(1)
+    logits = model(
+        input_ids=input_ids[kept][None], position_ids=positions[None], logits_to_keep=scored, use_cache=False
+    ).logits[0]
+    losses = cross_entropy(logits.float(), following[scored], reduction="none")
+    return losses.new_zeros(targets.shape).masked_scatter(targets != IGNORED, -losses)
 
 
 class PreferenceLoss(NamedTuple):
@@ -108,73 +125,18 @@ def preference_loss(
     )
 
 
-class _GroupedByLength(LengthGroupedSampler):
-    """transformers' sampler, seeded by the epoch: it draws from torch's global generator, which a resumed run has not
-    where it was when the epoch began."""
-
-    seed = 0
-    epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __iter__(self) -> Any:
-        self.generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        return super().__iter__()
-
-
-class _Resumable:
-    """What both trainers add: an order of rows and a count of tokens that go on where a checkpoint stopped.
-
-    The count is part of what the trainer logs, and its log is part of a checkpoint's state.
-    """
-
-    lengths: Sequence[int] = ()
-    args: Any
-    seen_tokens = 0
-    started_at: float | None = None
-    earlier_tokens = 0
-    earlier_seconds = 0.0
-    accelerator: Any
-    model: Any
-    state: Any
-
-    def _get_train_sampler(self, *arguments: Any) -> Any:
-        if not self.lengths:
-            return super()._get_train_sampler(*arguments)  # type: ignore[misc]
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        sampler = _GroupedByLength(batch, lengths=list(self.lengths))
-        sampler.seed = self.args.data_seed
-        return sampler
-
-    def log(self, logs: dict[str, float], *arguments: Any, **settings: Any) -> None:
-        """Add tokens, seconds and rates to a point of the curve, over all processes."""
-        if "loss" in logs:
-            own = torch.tensor(float(self.seen_tokens), device=self.accelerator.device)
-            tokens = int(self.accelerator.reduce(own, reduction="sum"))
-            seconds = time.monotonic() - (self.started_at or time.monotonic())
-            logs["tokens"] = self.earlier_tokens + tokens
-            logs["seconds"] = self.earlier_seconds + seconds
-            logs["tokens_per_second"] = tokens / max(seconds, 1e-9)
-        super().log(logs, *arguments, **settings)  # type: ignore[misc]
-
-    def start_clock(self) -> None:
-        """Start counting, from where the checkpoint stopped if there is one."""
-        points = [point for point in self.state.log_history if "tokens" in point]
-        if points:
-            self.earlier_tokens, self.earlier_seconds = int(points[-1]["tokens"]), float(points[-1]["seconds"])
-        self.started_at = time.monotonic()
-
-
-class ClarilmSFTTrainer(_Resumable, SFTTrainer):
+class ClarilmSFTTrainer(Resumable, SFTTrainer):
     """SFT on completion tokens (Eq. 2 and Eq. 5), through :func:`token_log_probs`."""
+
+    options: SftOptions
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Mean negative log-likelihood over the completion tokens of the whole effective batch."""
-        scores, mask = token_log_probs(model, inputs["input_ids"], inputs["attention_mask"], inputs["labels"])
-        self.seen_tokens += int(inputs["attention_mask"].sum())
+        batch = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
+        scores, mask = token_log_probs(model, **batch, padding_free=self.options.padding_free)
+        self.count(inputs["attention_mask"], mask)
         tokens = mask.sum() if num_items_in_batch is None else num_items_in_batch
         loss = -scores.sum() / tokens
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
@@ -216,7 +178,7 @@ class SupervisedRows:
         }
 
 
-class ClarilmDPOTrainer(_Resumable, DPOTrainer):
+class ClarilmDPOTrainer(Resumable, DPOTrainer):
     """DPO from an SFT adapter against a frozen copy of it, with :func:`preference_loss`.
 
     TRL copies the adapter ``default`` to a frozen one called ``ref`` when it is given a PEFT model and nothing else;
@@ -249,7 +211,7 @@ class ClarilmDPOTrainer(_Resumable, DPOTrainer):
             kl_coef=self.options.kl_coef,
             supervised=self._supervised(model, len(policy) // 2),
         )
-        self.seen_tokens += int(inputs["attention_mask"].sum())
+        self.count(inputs["attention_mask"], mask, reference=self.options.reference)
         for name, value in parts._asdict().items():
             if name != "total":
                 self._metrics["train"][name].append(float(value))  # DPOTrainer.log averages and clears them
@@ -258,11 +220,12 @@ class ClarilmDPOTrainer(_Resumable, DPOTrainer):
     def _log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         ids, attention = inputs["input_ids"], inputs["attention_mask"]
         labels = ids.masked_fill(inputs["completion_mask"] == 0, IGNORED)
-        policy, mask = token_log_probs(model, ids, attention, labels)
+        free = self.options.padding_free
+        policy, mask = token_log_probs(model, ids, attention, labels, padding_free=free)
         # Without an adapter the base model answers.
         adapter = "ref" if self.options.reference == "sft" else None
         with torch.no_grad(), use_adapter(self.accelerator.unwrap_model(self.model), adapter):
-            reference, _ = token_log_probs(model, ids, attention, labels)
+            reference, _ = token_log_probs(model, ids, attention, labels, padding_free=free)
         return policy, reference, mask
 
     def _supervised(self, model: Any, n: int) -> torch.Tensor | None:
@@ -275,8 +238,9 @@ class ClarilmDPOTrainer(_Resumable, DPOTrainer):
         batch = self.supervised_rows.draw(n, step, micro, self.accelerator.process_index)
         if batch is None:
             return torch.zeros((), device=self.accelerator.device)
-        scores, mask = token_log_probs(model, **{key: each.to(model.device) for key, each in batch.items()})
-        self.seen_tokens += int(batch["attention_mask"].sum())
+        batch = {key: each.to(model.device) for key, each in batch.items()}
+        scores, mask = token_log_probs(model, **batch, padding_free=self.options.padding_free)
+        self.count(batch["attention_mask"], mask)
         return -scores[mask].mean()
 
     def _assert_start(self, model: Any, inputs: dict[str, Any]) -> float:
@@ -301,73 +265,13 @@ class ClarilmDPOTrainer(_Resumable, DPOTrainer):
 _LN_2_TOLERANCE = 1e-4
 
 
-class Watch(TrainerCallback):
-    """Shows progress with loss and tokens per second, and gives the curve.
-
-    Args:
-        label: What the progress bar is called.
-        report: Takes each point of the curve and its step, as it appears.
-    """
-
-    #: What Trainer logs and what it is called in the curve.
-    NAMES = (
-        "loss", "learning_rate", "grad_norm", "preference", "supervised", "kl", "margin", "accuracy", "tokens",
-        "seconds", "tokens_per_second",
-    )  # fmt: skip
-
-    def __init__(self, label: str, report: Callable[[Mapping[str, float], int], None]) -> None:
-        self._label, self._report = label, report
-        self._bar: Any = None
-        self.curve: list[dict[str, float]] = []
-
-    def start(self, trainer: Any) -> None:
-        """Tell which trainer is watched."""
-        self._trainer = trainer
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Open the bar, and report what was trained before an interruption."""
-        self._trainer.start_clock()
-        for point in state.log_history:
-            self._add(point, int(point["step"]))
-        self._bar = tqdm(
-            total=state.max_steps,
-            initial=state.global_step,
-            desc=self._label,
-            unit="step",
-            disable=not state.is_world_process_zero,
-        )
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move the bar."""
-        self._bar.update(1)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Add a point to the curve."""
-        if logs and "loss" in logs:  # without one it is the summary at the end
-            self._add(logs, state.global_step)
-            self._bar.set_postfix_str(f"loss {logs['loss']:.3f}, {logs['tokens_per_second']:.0f} tok/s")
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Close the bar."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the bar, also after an error."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def _add(self, logs: Mapping[str, Any], step: int) -> None:
-        if "loss" not in logs:
-            return
-        point = {name: float(logs[name]) for name in self.NAMES if name in logs}
-        self.curve.append({"step": step, **point})
-        self._report(point, step)
-
-
 def _finite(loss: torch.Tensor, step: int) -> torch.Tensor:
-    if not math.isfinite(float(loss.detach())):
-        raise ClarilmError(
-            f"The loss became {float(loss.detach())} at step {step + 1}. Lower learning_rate, raise warmup_share, or "
-            "set base_model.dtype to float32."
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        before = (
+            ""
+            if step
+            else "Before the first update this comes from the base model's weights: check that they are whole. "
         )
+        raise ClarilmError(f"The loss became {value} at step {step + 1}. {before}{INSTEAD}")
     return loss

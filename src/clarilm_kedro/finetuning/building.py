@@ -2,18 +2,22 @@
 
 from typing import Any
 
-from clarilm_kedro.finetuning.base_model import load_model, load_tokenizer
+from clarilm_kedro.finetuning.base_model import load_model, load_tokenizer, resolve_dtype
+from clarilm_kedro.finetuning.flops import TrainingFlops, device_peak
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
+from clarilm_kedro.finetuning.memory_plan import model_shape
 from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
 from clarilm_kedro.finetuning.running import attention, one_device, trainer_settings
+from clarilm_kedro.finetuning.sharding import count, is_zero3, match_reference
 
 
-def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
+def build_sft_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[SftOptions, Any]:
     """Build the trainer of a prepared training.
 
     Args:
         job: What is to be trained.
         folder: Where its rows lie (prompt_ids, completion_ids).
+        model: The base model's weights where they are at hand; None loads them.
 
     Returns:
         The options and a trainer.
@@ -34,7 +38,10 @@ def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    model = get_peft_model(load_model(job.base, attention=attention(job.base)), lora)
+    # Before the model is loaded: they bring the processes together, and only then does ZeRO-3 split what is read.
+    settings = one_device(SFTConfig(**trainer_settings(options, job, folder)))
+    base = load_model(job.base, attention=attention(options, job.base)) if model is None else model
+    policy = get_peft_model(base, lora, autocast_adapter_dtype=not is_zero3())
     rows = Dataset.from_parquet(str(folder.rows), keep_in_memory=True).map(
         lambda row: {
             "input_ids": row["prompt_ids"] + row["completion_ids"],
@@ -42,19 +49,21 @@ def build_sft_trainer(job: Job, folder: JobFolder) -> tuple[SftOptions, Any]:
         },
         remove_columns=["prompt_ids", "completion_ids"],
     )
-    settings = one_device(SFTConfig(**trainer_settings(options, job, folder)))
     tokenizer = load_tokenizer(job.base)
-    trainer = ClarilmSFTTrainer(model=model, args=settings, train_dataset=rows, processing_class=tokenizer)
+    trainer = ClarilmSFTTrainer(model=policy, args=settings, train_dataset=rows, processing_class=tokenizer)
+    trainer.options = options
+    _measure(trainer, job)
     trainer.lengths = [len(ids) for ids in rows["input_ids"]] if options.group_by_length else []
     return options, trainer
 
 
-def build_dpo_trainer(job: Job, folder: JobFolder) -> tuple[DpoOptions, Any]:
+def build_dpo_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[DpoOptions, Any]:
     """Build the trainer of a prepared training.
 
     Args:
         job: What is to be trained.
         folder: Where its pairs lie (prompt_ids, chosen_ids, rejected_ids), and supervised rows if there are any.
+        model: The base model's weights where they are at hand; None loads them.
 
     Returns:
         The options and a trainer whose policy is the SFT model.
@@ -68,16 +77,19 @@ def build_dpo_trainer(job: Job, folder: JobFolder) -> tuple[DpoOptions, Any]:
 
     options = DpoOptions(**job.options)
     set_seed(options.seed)
-    base = load_model(job.base, attention=attention(job.base))
+    settings = one_device(DPOConfig(**trainer_settings(options, job, folder)))  # before the model, as above
+    base = load_model(job.base, attention=attention(options, job.base)) if model is None else model
     # Loaded without is_trainable the policy would be frozen.
-    policy = PeftModel.from_pretrained(base, str(job.start), is_trainable=True)
+    policy = PeftModel.from_pretrained(base, str(job.start), is_trainable=True, autocast_adapter_dtype=not is_zero3())
     pairs = Dataset.from_parquet(str(folder.rows), keep_in_memory=True)
     trainer = ClarilmDPOTrainer(
         model=policy,
-        args=one_device(DPOConfig(**trainer_settings(options, job, folder))),
+        args=settings,
         train_dataset=pairs,
         processing_class=load_tokenizer(job.base),
     )
+    match_reference(trainer.model)
+    _measure(trainer, job)
     trainer.options = options
     if options.group_by_length:
         sides = zip(pairs["chosen_ids"], pairs["rejected_ids"], strict=True)
@@ -87,3 +99,10 @@ def build_dpo_trainer(job: Job, folder: JobFolder) -> tuple[DpoOptions, Any]:
         rows = Dataset.from_parquet(str(folder.supervised), keep_in_memory=True)
         trainer.supervised_rows = SupervisedRows(rows, options, trainer.data_collator.pad_token_id)
     return options, trainer
+
+
+def _measure(trainer: Any, job: Job) -> None:
+    """Let the trainer count model FLOPs, and hold them against the device's peak."""
+    adapter = sum(count(each) for each in trainer.model.parameters() if each.requires_grad)
+    trainer.flops = TrainingFlops(model_shape(job.base), adapter)
+    trainer.peak = device_peak(resolve_dtype(job.base))

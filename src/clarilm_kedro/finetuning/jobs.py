@@ -37,6 +37,9 @@ class Job(Options):
     options: dict[str, Any] = Field(description="The method's options.")
     start: str | None = Field(None, description="Folder of the adapter that DPO starts from.")
     processes: int = Field(1, ge=1, description="Processes over all machines; each has one device.")
+    sharding: str | None = Field(
+        None, description="How weights are spread over the processes; checkpoints differ by it."
+    )
     checkpoint_steps: int = Field(50, ge=1, description="Optimizer steps between two checkpoints.")
 
 
@@ -129,6 +132,8 @@ def job_digest(job: Job, rows: Rows, supervised: Rows = ()) -> str:
         "processes": job.processes,
         "start": adapter_digest(Path(job.start)) if job.start else None,
     }
+    if job.sharding:
+        content["sharding"] = job.sharding
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for table in (rows, supervised):
         digest.update(b"\x1e")

@@ -1,5 +1,6 @@
 """Launching a training: in this process, or in several that torchrun or accelerate starts."""
 
+import hashlib
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.disk import room_needed
 from clarilm_kedro.finetuning.jobs import Job, JobFolder, Rows, job_digest
 from clarilm_kedro.finetuning.options import TrainingOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
@@ -51,6 +53,23 @@ class LaunchOptions(Options):
         """Devices that share the base weights; DDP gives each all of them."""
         return self.world() if self.accelerate_config else 1
 
+    def sharding(self) -> str | None:
+        """Name how weights are spread, by accelerate's configuration; None where every process has all.
+
+        Raises:
+            ClarilmError: The configuration cannot be read.
+        """
+        if not self.accelerate_config:
+            return None
+        try:
+            content = Path(self.accelerate_config).read_bytes()
+        except OSError as error:
+            raise ClarilmError(
+                f"training.launch.accelerate_config '{self.accelerate_config}' cannot be read ({error.strerror}). "
+                "conf/cluster/fsdp2.yaml and conf/cluster/zero3.yaml are such files."
+            ) from error
+        return hashlib.sha256(content).hexdigest()[:16]
+
     def world(self) -> int:
         """Give the number of processes over all machines."""
         if self.launcher == "in_process":
@@ -86,7 +105,7 @@ def run_job(
         The adapter with its report.
 
     Raises:
-        ClarilmError: What the worker raised; the worker ended without a word.
+        ClarilmError: What the worker raised; the worker ended without a word; no room is left in ``work_dir``.
     """
     options.accumulation(job.processes)
     digest = job_digest(job, rows, supervised)
@@ -96,7 +115,8 @@ def run_job(
     if found := folder.result():
         logger.info("%s was trained before from equal rows and options: %s is taken.", job.run_name, folder.path)
         return TrainedAdapter(folder.adapter, found, temporary)
-    folder.prepare(job, rows, supervised)
+    with room_needed(job.run_name, folder.path):
+        folder.prepare(job, rows, supervised)
     if started := folder.last_checkpoint():
         logger.info("%s goes on from %s.", job.run_name, started)
     with child_run(job.run_name, {"method": job.method, **options.model_dump()}) as tracked:
@@ -134,7 +154,10 @@ def command(folder: JobFolder, launch: LaunchOptions) -> list[str]:
         start = ["-m", "torch.distributed.run", *meeting, f"--nproc-per-node={per_machine}"]
     else:
         host, _, port = (launch.rendezvous or "").partition(":")
-        meeting = [] if launch.machines == 1 else [f"--main_process_ip={host}", f"--main_process_port={port}"]
+        # c10d, as for torchrun: with accelerate's default every machine would have to be told its rank, and a backend
+        # in the file is not read (accelerate 1.15: the command line's default wins).
+        meeting = ["--rdzv_backend=c10d", f"--main_process_ip={host}", f"--main_process_port={port}"]
+        meeting = [] if launch.machines == 1 else meeting
         start = [
             "-m",
             "accelerate.commands.launch",

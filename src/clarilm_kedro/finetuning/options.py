@@ -31,6 +31,15 @@ class TrainingOptions(Options):
         description="Batches of rows of like length: less padding, but like labels, as vague questions are short.",
     )
 
+    padding_free: bool = Field(
+        False,
+        description="Rows of a batch run as one, without padding. Pays with attention: flash_attention_2 on a GPU.",
+    )
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = Field(
+        "auto", description="Implementation; auto: torch's (sdpa), on a CPU in bfloat16 the plain formula (eager)."
+    )
+    torch_compile: bool = Field(False, description="Compile the model; every new length of rows costs time first.")
+
     def accumulation(self, processes: int = 1) -> int:
         """Derive how many forward passes make one optimizer step.
 

@@ -45,12 +45,22 @@ def too_few(what: str, n: int, n_over_length: int, min_examples: int, on_too_few
     return TrainedAdapter.skipped(reason)
 
 
-def attention(spec: BaseModelSpec) -> str:
+def attention(options: TrainingOptions, spec: BaseModelSpec) -> str:
     """Choose the attention implementation for training.
 
     On a CPU, the backward pass of torch's own attention in bfloat16 took 10 ms a layer where the plain formula
     took 1 (SmolLM2-135M, 8 rows of 90 tokens, Xeon with AMX).
+
+    Raises:
+        ClarilmError: flash_attention_2 is asked for and cannot be had.
     """
+    if options.attention == "flash_attention_2":
+        from transformers.utils import is_flash_attn_2_available
+
+        if not is_flash_attn_2_available():
+            raise ClarilmError("attention is flash_attention_2: install flash-attn, on a GPU, or set it to auto.")
+    if options.attention != "auto":
+        return options.attention
     return "eager" if device() == "cpu" and resolve_dtype(spec) == "bfloat16" else "sdpa"
 
 
@@ -77,6 +87,7 @@ def trainer_settings(options: TrainingOptions, job: Job, folder: JobFolder) -> d
         "pad_to_multiple_of": _PAD_TO,
         "bf16": resolve_dtype(job.base) == "bfloat16",
         "activation_checkpointing": options.gradient_checkpointing,  # its name from transformers 5 on
+        "torch_compile": options.torch_compile,
         "use_cpu": device() == "cpu",
         "max_length": None,  # longer rows were left out and counted
         "logging_steps": options.logging_steps,
@@ -115,13 +126,26 @@ def report(job: Job, options: TrainingOptions, numbers: Mapping[str, Any]) -> di
     }
 
 
-def save_adapter(model: Any, spec: BaseModelSpec, folder: Path) -> None:
-    """Save the trained adapter, and it alone: no frozen copy, no model card; whole or not at all."""
+def save_adapter(model: Any, weights: Mapping[str, Any], spec: BaseModelSpec, folder: Path) -> None:
+    """Save the trained adapter, and it alone: no frozen copy, no model card; whole or not at all.
+
+    Args:
+        model: The PEFT model.
+        weights: The adapter's weights by the model's names of them, all of them in this process.
+        spec: The base model.
+        folder: Where the adapter goes.
+    """
     partial = folder.with_name(f".{folder.name}-partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.peft_config["default"].base_model_name_or_path = spec.source  # and not a path of this machine
-    # The embeddings are not trained; "auto" would go and look the base model up to see whether they were resized.
-    model.save_pretrained(str(partial), selected_adapters=["default"], save_embedding_layers=False)
+    try:
+        # The embeddings are not trained; "auto" would go and look the base model up to see whether they were resized.
+        model.save_pretrained(
+            str(partial), state_dict=dict(weights), selected_adapters=["default"], save_embedding_layers=False
+        )
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     (partial / "README.md").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)

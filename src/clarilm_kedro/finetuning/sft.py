@@ -66,6 +66,7 @@ def train_sft(
         options=options.model_dump(mode="json"),
         start=None,
         processes=launch.world(),
+        sharding=launch.sharding(),
         checkpoint_steps=launch.checkpoint_steps,
     )
     plan = plan_training(run_name, base, options, method="sft", shards=launch.shards)

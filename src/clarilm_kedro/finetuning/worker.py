@@ -3,7 +3,6 @@
 ``python -m clarilm_kedro.finetuning.worker FOLDER``, started by torchrun or accelerate where there are many.
 """
 
-import errno
 import logging
 import os
 import sys
@@ -13,9 +12,11 @@ from typing import Any
 
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.building import build_dpo_trainer, build_sft_trainer
+from clarilm_kedro.finetuning.disk import room_needed
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
 from clarilm_kedro.finetuning.memory import release_memory
 from clarilm_kedro.finetuning.running import report, save_adapter
+from clarilm_kedro.finetuning.sharding import count, gathered_adapter
 from clarilm_kedro.finetuning.tracking import TrackedRun, Tracker, from_environment
 
 logger = logging.getLogger(__name__)
@@ -34,14 +35,8 @@ def train(folder: JobFolder, tracked: TrackedRun | None) -> None:
     """
     job = folder.job()
     try:
-        _train(folder, job, Tracker(tracked if _rank() == 0 else None))
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise ClarilmError(
-            f"{job.run_name}: no room is left in {folder.path} for a checkpoint or the adapter. Free some, or set "
-            "training.launch.work_dir to another disk; the next run goes on from the last whole checkpoint."
-        ) from error
+        with room_needed(job.run_name, folder.path):
+            _train(folder, job, Tracker(tracked if _rank() == 0 else None))
     finally:
         release_memory()
 
@@ -56,8 +51,10 @@ def _train(folder: JobFolder, job: Job, tracker: Tracker) -> None:
             "(on a CPU use launcher torchrun) and what the launcher says above."
         )
     numbers = _run(trainer, job, folder, tracker)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    weights = gathered_adapter(model)  # takes every process, where the weights are spread over them
     if _rank() == 0:
-        save_adapter(trainer.accelerator.unwrap_model(trainer.model), job.base, folder.adapter)
+        save_adapter(model, weights, job.base, folder.adapter)
         folder.finish(report(job, options, {**numbers, **_preferences(trainer, numbers["curve"])}))
     trainer.accelerator.wait_for_everyone()
 
@@ -65,7 +62,7 @@ def _train(folder: JobFolder, job: Job, tracker: Tracker) -> None:
 def _run(trainer: Any, job: Job, folder: JobFolder, tracker: Tracker) -> dict[str, Any]:
     from transformers import PrinterCallback
 
-    from clarilm_kedro.finetuning._trainers import Watch
+    from clarilm_kedro.finetuning._watch import Watch
 
     watch = Watch(job.run_name, tracker.metrics)
     watch.start(trainer)
@@ -89,10 +86,12 @@ def _run(trainer: Any, job: Job, folder: JobFolder, tracker: Tracker) -> dict[st
         "seconds": round(wall, 3),
         "cpu_seconds": round(cpu, 3),
         "tokens_per_second": curve[-1]["tokens_per_second"] if curve else 0.0,
+        "tflops_per_second": curve[-1]["tflops_per_second"] if curve else 0.0,
+        "mfu": curve[-1].get("mfu") if curve else None,
         "loss_first": curve[0]["loss"] if curve else None,
         "loss_last": curve[-1]["loss"] if curve else None,
-        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        "peak_memory_gb": _peak_memory_gb(),
+        "trainable_parameters": sum(count(p) for p in trainer.model.parameters() if p.requires_grad),
+        "peak_memory_gb": peak_memory_gb(),
     }
     names = ("steps", "tokens", "seconds", "cpu_seconds", "peak_memory_gb")
     tracker.metrics({f"total_{name}": float(str(totals[name])) for name in names})
@@ -110,7 +109,7 @@ def _preferences(trainer: Any, curve: list[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def _peak_memory_gb() -> float:
+def peak_memory_gb() -> float:
     """Peak memory of the GPU where there is one, else of the process."""
     import torch
 
