@@ -98,6 +98,12 @@ def test_every_node_has_a_name_of_its_own_and_a_docstring(pipelines: dict[str, P
         assert node.func.__doc__, node.name
 
 
+def test_kedro_finds_nothing_to_warn_of_in_the_graph(recwarn: pytest.WarningsRecorder) -> None:
+    """A namespace that other nodes interrupt would be one warning at every command."""
+    assert register_pipelines()["__default__"].nodes
+    assert [str(each.message) for each in recwarn if each.category is UserWarning] == []
+
+
 def test_parameters_list_every_option_of_every_block(
     pipelines: dict[str, Pipeline], loader: ChainedConfigLoader
 ) -> None:

@@ -3,12 +3,12 @@
 from kedro.pipeline import Node, Pipeline
 
 from clarilm_kedro.pipelines.evaluation import nodes
-from clarilm_kedro.pipelines.training import VARIANTS, Variant, system_of
+from clarilm_kedro.pipelines.training import VARIANTS, system_of
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Create the evaluation pipeline."""
-    return _predict() + sum(map(_predict_variant, VARIANTS), Pipeline([])) + _score() + _report()
+    return _predict() + _predict_variants() + _score() + _report()
 
 
 def _predict() -> Pipeline:
@@ -46,21 +46,18 @@ def _predict() -> Pipeline:
     )
 
 
-def _predict_variant(variant: Variant) -> Pipeline:
-    """One trained variant, in the namespace that it is trained in."""
-    inputs = ("base_model", "calibrations", "benchmarks")
-    predict = Node(
-        func=nodes.predict_node(system_of(variant)),
-        inputs=["base_model", "adapter", "calibrations", "benchmarks", "params:evaluation.decoding"],
-        outputs="predictions",
-        name=f"predict_{variant}",
-    )
+def _predict_variants() -> Pipeline:
+    """One node per trained variant. Without namespaces: the trainings have those, and the calibration lies between."""
     return Pipeline(
-        [predict],
-        namespace=variant,
-        inputs={"adapter": f"{variant}_adapter", **{name: name for name in inputs}},
-        outputs={"predictions": f"{variant}_predictions"},
-        parameters={"params:evaluation.decoding"},
+        [
+            Node(
+                func=nodes.predict_node(system_of(variant)),
+                inputs=["base_model", f"{variant}_adapter", "calibrations", "benchmarks", "params:evaluation.decoding"],
+                outputs=f"{variant}_predictions",
+                name=f"predict_{variant}",
+            )
+            for variant in VARIANTS
+        ]
     )
 
 
