@@ -1,7 +1,9 @@
 """From a prepared training to a trainer: model, adapter, rows, settings."""
 
+from pathlib import Path
 from typing import Any
 
+from clarilm_kedro.finetuning.adapters import load_adapter
 from clarilm_kedro.finetuning.base_model import load_model, load_tokenizer
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
 from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
@@ -58,8 +60,10 @@ def build_dpo_trainer(job: Job, folder: JobFolder) -> tuple[DpoOptions, Any]:
 
     Returns:
         The options and a trainer whose policy is the SFT model.
+
+    Raises:
+        ClarilmError: The adapter to start from was trained on another base model.
     """
-    from peft import PeftModel
     from transformers import set_seed
     from trl import DPOConfig
 
@@ -70,7 +74,7 @@ def build_dpo_trainer(job: Job, folder: JobFolder) -> tuple[DpoOptions, Any]:
     set_seed(options.seed)
     base = load_model(job.base, attention=attention(job.base))
     # Loaded without is_trainable the policy would be frozen.
-    policy = PeftModel.from_pretrained(base, str(job.start), is_trainable=True)
+    policy = load_adapter(base, Path(str(job.start)), job.base.source, trainable=True)
     pairs = Dataset.from_parquet(str(folder.rows), keep_in_memory=True)
     trainer = ClarilmDPOTrainer(
         model=policy,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.adapters import base_fingerprint
 from clarilm_kedro.finetuning.building import build_dpo_trainer, build_sft_trainer
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
 from clarilm_kedro.finetuning.memory import release_memory
@@ -55,9 +56,10 @@ def _train(folder: JobFolder, job: Job, tracker: Tracker) -> None:
             f"{job.run_name} was planned for {job.processes} process(es), and {world} came up. Check training.launch "
             "(on a CPU use launcher torchrun) and what the launcher says above."
         )
+    fingerprint = base_fingerprint(trainer.model)  # before the weights are spread over processes
     numbers = _run(trainer, job, folder, tracker)
     if _rank() == 0:
-        save_adapter(trainer.accelerator.unwrap_model(trainer.model), job.base, folder.adapter)
+        save_adapter(trainer.accelerator.unwrap_model(trainer.model), job.base, folder.adapter, fingerprint)
         folder.finish(report(job, options, {**numbers, **_preferences(trainer, numbers["curve"])}))
     trainer.accelerator.wait_for_everyone()
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from clarilm_kedro.finetuning.adapter_server import AdapterServer
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.logs.records import Records
@@ -61,7 +62,11 @@ def predict_baselines(
 
 
 def predict_base(
-    base_model: BaseModelSpec, calibrations: dict[str, Any], benchmarks: pd.DataFrame, options: DecodingOptions
+    base_model: BaseModelSpec,
+    calibrations: dict[str, Any],
+    benchmarks: pd.DataFrame,
+    options: DecodingOptions,
+    adapter_server: AdapterServer | None = None,
 ) -> pd.DataFrame:
     """Predict with the base model as it is.
 
@@ -70,6 +75,7 @@ def predict_base(
         calibrations: System -> its fitted threshold.
         benchmarks: The items.
         options: Lengths and batch size.
+        adapter_server: Starts llama.cpp to generate the replies; None generates in this process.
 
     Returns:
         One prediction per item.
@@ -82,6 +88,7 @@ def predict_base(
         threshold=threshold,
         benchmarks=benchmarks,
         options=options,
+        adapter_server=adapter_server,
     )
 
 
@@ -91,6 +98,7 @@ def predict_clarilm_sft(
     calibrations: dict[str, Any],
     benchmarks: pd.DataFrame,
     options: DecodingOptions,
+    adapter_server: AdapterServer | None = None,
 ) -> pd.DataFrame:
     """Predict with ClariLM after supervised fine-tuning; no rows where its training was skipped.
 
@@ -100,12 +108,19 @@ def predict_clarilm_sft(
         calibrations: System -> its fitted threshold.
         benchmarks: The items.
         options: Lengths and batch size.
+        adapter_server: Starts llama.cpp to generate the replies; None generates in this process.
 
     Returns:
         One prediction per item.
     """
     return _predict_trained(
-        base_model, clarilm_sft_adapter, benchmarks, options, system=CLARILM_SFT, calibrations=calibrations
+        base_model,
+        clarilm_sft_adapter,
+        benchmarks,
+        options,
+        adapter_server,
+        system=CLARILM_SFT,
+        calibrations=calibrations,
     )
 
 
@@ -115,6 +130,7 @@ def predict_clarilm(
     calibrations: dict[str, Any],
     benchmarks: pd.DataFrame,
     options: DecodingOptions,
+    adapter_server: AdapterServer | None = None,
 ) -> pd.DataFrame:
     """Predict with ClariLM after DPO; no rows where its training was skipped.
 
@@ -124,11 +140,14 @@ def predict_clarilm(
         calibrations: System -> its fitted threshold.
         benchmarks: The items.
         options: Lengths and batch size.
+        adapter_server: Starts llama.cpp to generate the replies; None generates in this process.
 
     Returns:
         One prediction per item.
     """
-    return _predict_trained(base_model, clarilm_adapter, benchmarks, options, system=CLARILM, calibrations=calibrations)
+    return _predict_trained(
+        base_model, clarilm_adapter, benchmarks, options, adapter_server, system=CLARILM, calibrations=calibrations
+    )
 
 
 def merge_predictions(*by_system: pd.DataFrame) -> pd.DataFrame:
@@ -268,6 +287,7 @@ def _predict_trained(
     adapter: TrainedAdapter,
     benchmarks: pd.DataFrame,
     options: DecodingOptions,
+    adapter_server: AdapterServer | None,
     *,
     system: str,
     calibrations: dict[str, Any],
@@ -282,4 +302,5 @@ def _predict_trained(
         threshold=threshold,
         benchmarks=benchmarks,
         options=options,
+        adapter_server=adapter_server,
     )
