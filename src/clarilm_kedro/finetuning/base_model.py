@@ -166,14 +166,26 @@ def load_model(spec: BaseModelSpec, *, dtype: str | None = None, attention: str 
 
     Returns:
         A transformers causal language model, on the CPU.
+
+    Raises:
+        ClarilmError: It cannot be loaded, or not all of its weights are there.
     """
     from transformers import AutoModelForCausalLM
 
     release_memory()  # of the model before this one
     with _explained(spec), quiet_transformers():
-        return AutoModelForCausalLM.from_pretrained(
-            str(ready_base_model(spec)), dtype=dtype or resolve_dtype(spec), attn_implementation=attention
+        model, told = AutoModelForCausalLM.from_pretrained(
+            str(ready_base_model(spec)),
+            dtype=dtype or resolve_dtype(spec),
+            attn_implementation=attention,
+            output_loading_info=True,
         )
+    if lacking := sorted(told["missing_keys"]):  # transformers fills them with random numbers and a warning
+        raise ClarilmError(
+            f"The base model '{spec.source}' lacks {len(lacking)} of its weights ({', '.join(lacking[:3])}). Copy or "
+            "download it again."
+        )
+    return model
 
 
 def load_for_inference(spec: BaseModelSpec, adapter_dir: Path | None) -> tuple[Any, Any]:
