@@ -11,11 +11,11 @@ from clarilm_kedro.finetuning.adapter_server import AdapterServer
 
 def dataset(folder: Path, **options: Any) -> AdapterServerDataset:
     paths = {name: str(folder / name) for name in ("folder", "log_file", "store")}
-    return AdapterServerDataset(**{"backend": "llama_cpp", **paths, **options})
+    return AdapterServerDataset(**{"engine": "llama_cpp", **paths, **options})
 
 
 def test_transformers_needs_no_server(tmp_path: Path) -> None:
-    assert dataset(tmp_path, backend="transformers").load() is None
+    assert dataset(tmp_path, engine="transformers").load() is None
 
 
 def test_llama_cpp_is_one_server_that_has_started_nothing(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_llama_cpp_is_one_server_that_has_started_nothing(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"backend": "vllm"}, r"decoding\.backend is 'vllm'; give transformers or llama_cpp"),
+        ({"engine": "vllm"}, r"decoding\.engine is 'vllm'; give transformers or llama_cpp"),
         ({"weights": "q2_k"}, r"decoding\.weights: Input should be 'f32', 'f16' or 'q8_0'"),
         ({"slots": 0}, r"decoding\.slots: .*greater than or equal to 1"),
         ({"speed": 9}, r"decoding\.speed: Extra inputs"),

@@ -115,7 +115,7 @@ def test_other_architectures_are_refused_and_leave_nothing(tiny: BaseModelSpec, 
     ]
     for number, (values, said) in enumerate(cases):
         spec = changed(tiny, tmp_path / str(number), **values)
-        with pytest.raises(ClarilmError, match=rf"{said}.*decoding\.backend"):
+        with pytest.raises(ClarilmError, match=rf"{said}.*decoding\.engine"):
             export_gguf(spec, None, "f16", tmp_path / "gguf")
     assert {path.suffix for path in (tmp_path / "gguf").iterdir()} == {".lock"}
 

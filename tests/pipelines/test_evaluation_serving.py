@@ -52,7 +52,7 @@ def test_a_reply_is_begun_with_its_decision_and_read_without_it(endpoint: tuple[
 def test_a_call_that_fails_ends_the_run(endpoint: tuple[FaultServer, ChatEndpoint]) -> None:
     server, model = endpoint
     server.script = lambda seen: fails(400, "too long") if seen.last.endswith("No\n") else scripted(seen)
-    with pytest.raises(ClarilmError, match=r"2 of 3 replies could not be had from 'm'.*too long.*decoding\.backend"):
+    with pytest.raises(ClarilmError, match=r"2 of 3 replies could not be had from 'm'.*too long.*decoding\.engine"):
         served_replies(QUESTIONS, ASKS, model)
 
 

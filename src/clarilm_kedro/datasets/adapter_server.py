@@ -10,7 +10,7 @@ from clarilm_kedro.datasets.paths import in_project
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.adapter_server import AdapterServer, AdapterServerOptions
 
-Backend = Literal["transformers", "llama_cpp"]
+Engine = Literal["transformers", "llama_cpp"]
 
 
 class AdapterServerDataset(AbstractDataset[NoReturn, AdapterServer | None]):
@@ -19,14 +19,14 @@ class AdapterServerDataset(AbstractDataset[NoReturn, AdapterServer | None]):
     ```yaml
     adapter_server:
       type: clarilm_kedro.datasets.adapter_server.AdapterServerDataset
-      backend: llama_cpp
+      engine: llama_cpp
       folder: data/06_models/gguf
       log_file: data/llama_cpp.log
       store: data/responses.sqlite
     ```
 
     Args:
-        backend: ``transformers`` or ``llama_cpp``.
+        engine: ``transformers`` or ``llama_cpp``.
         folder: Keeps the GGUF files.
         log_file: What the server has to say.
         store: SQLite file with every reply.
@@ -43,15 +43,15 @@ class AdapterServerDataset(AbstractDataset[NoReturn, AdapterServer | None]):
     def __init__(
         self,
         *,
-        backend: Backend,
+        engine: Engine,
         folder: str,
         log_file: str,
         store: str,
         metadata: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        if backend not in ("transformers", "llama_cpp"):
-            raise ClarilmError(f"decoding.backend is '{backend}'; give transformers or llama_cpp.")
+        if engine not in ("transformers", "llama_cpp"):
+            raise ClarilmError(f"decoding.engine is '{engine}'; give transformers or llama_cpp.")
         paths = {"folder": in_project(folder), "log_file": in_project(log_file), "store": in_project(store)}
         try:
             checked = AdapterServerOptions.model_validate({**paths, **options})
@@ -59,9 +59,9 @@ class AdapterServerDataset(AbstractDataset[NoReturn, AdapterServer | None]):
             problems = error.errors(include_url=False, include_context=False, include_input=False)
             said = "; ".join(f"decoding.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
             raise ClarilmError(f"What decodes adapters is not configured right: {said}.") from None
-        self._backend = backend
+        self._engine = engine
         self._options = checked
-        self._server = AdapterServer(checked, close_at_the_end) if backend == "llama_cpp" else None
+        self._server = AdapterServer(checked, close_at_the_end) if engine == "llama_cpp" else None
         self.metadata = metadata
 
     def load(self) -> AdapterServer | None:
@@ -77,7 +77,7 @@ class AdapterServerDataset(AbstractDataset[NoReturn, AdapterServer | None]):
         raise DatasetError("A server of adapters cannot be saved: use it as the input of a node.")
 
     def _describe(self) -> dict[str, Any]:
-        return {"backend": self._backend, **self._options.model_dump(mode="json", include={"weights", "folder"})}
+        return {"engine": self._engine, **self._options.model_dump(mode="json", include={"weights", "folder"})}
 
     def _exists(self) -> bool:
         """It is there as soon as it is configured."""

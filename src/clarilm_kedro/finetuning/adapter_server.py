@@ -65,8 +65,8 @@ class AdapterServer:
         """
         if options.num_beams > 1:
             raise ClarilmError(
-                "decoding.backend is llama_cpp, which cannot combine beam search with sampling. Set num_beams to 1, or "
-                "decoding.backend to transformers."
+                "decoding.engine is llama_cpp, which cannot combine beam search with sampling. Set num_beams to 1, or "
+                "decoding.engine to transformers."
             )
         body = {**_AS_TRANSFORMERS, "top_k": options.top_k}
         with self._serve(

@@ -138,7 +138,7 @@ def _write_sizes(writer: Any, config: Any, source: str) -> None:
     if rope.get("rope_type", "default") != "default":
         raise ClarilmError(
             f"The base model '{source}' scales its positions (rope_type {rope['rope_type']}), which is not written to "
-            "GGUF here. Set decoding.backend to transformers."
+            "GGUF here. Set decoding.engine to transformers."
         )
     heads = config.num_attention_heads
     head = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -166,7 +166,7 @@ def _tensors(model: Any, source: str, weights: Weights) -> Iterator[_Tensor]:
     if config.model_type != _ARCHITECTURE or config.hidden_act != "silu":
         raise ClarilmError(
             f"The base model '{source}' is of the architecture {config.model_type} ({config.hidden_act}); GGUF files "
-            "are written of LLaMA models only. Set decoding.backend to transformers."
+            "are written of LLaMA models only. Set decoding.engine to transformers."
         )
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
     for name, values in model.state_dict().items():
@@ -175,7 +175,7 @@ def _tensors(model: Any, source: str, weights: Weights) -> Iterator[_Tensor]:
         known = names.get_name(name, try_suffixes=(".weight",))
         if known is None:
             raise ClarilmError(
-                f"The base model '{source}' holds {name}, which llama.cpp's LLaMA does not know. Set decoding.backend "
+                f"The base model '{source}' holds {name}, which llama.cpp's LLaMA does not know. Set decoding.engine "
                 "to transformers."
             )
         array = values.detach().float().numpy()

@@ -71,5 +71,5 @@ def _splitting(pre_tokenizer: dict[str, Any] | None, source: str) -> str:
 
 def _unknown(source: str, why: str) -> ClarilmError:
     return ClarilmError(
-        f"The tokenizer of '{source}' cannot be written to a GGUF file: {why}. Set decoding.backend to transformers."
+        f"The tokenizer of '{source}' cannot be written to a GGUF file: {why}. Set decoding.engine to transformers."
     )

@@ -41,7 +41,7 @@ def draw_from_endpoint(
     if options.num_beams > 1:
         raise ClarilmError(
             f"FM-LOG is served by an endpoint ('{server.name}'), which cannot combine beam search with sampling. Set "
-            "fm_log.num_beams=1, or fm_log_server.base_url=null and decoding.backend=transformers to decode in this "
+            "fm_log.num_beams=1, or fm_log_server.base_url=null and decoding.engine=transformers to decode in this "
             "process."
         )
     row_ids = [(number, sample) for number in range(len(questions)) for sample in range(options.k)]

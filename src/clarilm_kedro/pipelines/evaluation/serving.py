@@ -36,7 +36,7 @@ def served_replies(questions: Sequence[str], asks: Sequence[bool], model: ChatMo
         raise ClarilmError(
             f"{len(lost)} of {len(requests)} replies could not be had from '{model.name}'; the first error: "
             f"{lost.iloc[0]['error']} Those received are stored: a new run asks only for what is missing. Or set "
-            "decoding.backend to transformers."
+            "decoding.engine to transformers."
         )
     texts = {row_id: result.text for row_id, result in results.items()}
     # llama.cpp gives the message back whole, with what it was begun with.
