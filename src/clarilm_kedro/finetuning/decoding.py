@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import Field, model_validator
 from tqdm.auto import tqdm
 
-from clarilm_kedro.finetuning.adapters import checked_rank
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_for_inference
 from clarilm_kedro.finetuning.encoding import render_prompt, token_ids
 from clarilm_kedro.finetuning.template import Message, clarification_prompt, decision
@@ -156,8 +155,6 @@ class _Decoder:
     """A loaded model and how prompts are put to it."""
 
     def __init__(self, base: BaseModelSpec, adapter: Path | None, batch_size: int) -> None:
-        if adapter is not None:
-            checked_rank(adapter, base)
         self.model, self._tokenizer = load_for_inference(base, adapter)
         self._batch_size = batch_size
 

@@ -64,7 +64,7 @@ def train_dpo(
             rows where they are asked for.
     """
     options.accumulation(launch.world())
-    rank = checked_rank(sft_adapter, base)
+    rank = checked_rank(sft_adapter, base.source)
     if len(pairs) < min_examples:
         return too_few("preference pairs", len(pairs), 0, min_examples, on_too_few)
     tokenizer = load_tokenizer(base)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.adapters import base_fingerprint
 from clarilm_kedro.finetuning.building import build_dpo_trainer, build_sft_trainer
 from clarilm_kedro.finetuning.disk import room_needed
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
@@ -50,11 +51,12 @@ def _train(folder: JobFolder, job: Job, tracker: Tracker) -> None:
             f"{job.run_name} was planned for {job.processes} process(es), and {world} came up. Check training.launch "
             "(on a CPU use launcher torchrun) and what the launcher says above."
         )
+    fingerprint = base_fingerprint(trainer.model)  # before the weights are spread over processes
     numbers = _run(trainer, job, folder, tracker)
     model = trainer.accelerator.unwrap_model(trainer.model)
     weights = gathered_adapter(model)  # takes every process, where the weights are spread over them
     if _rank() == 0:
-        save_adapter(model, weights, job.base, folder.adapter)
+        save_adapter(model, weights, job.base, folder.adapter, fingerprint)
         folder.finish(report(job, options, {**numbers, **_preferences(trainer, numbers["curve"])}))
     trainer.accelerator.wait_for_everyone()
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from clarilm_kedro.finetuning.adapter_server import AdapterServer
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.logs.records import Records
@@ -63,7 +64,11 @@ def predict_baselines(
 
 
 def predict_base(
-    base_model: BaseModelSpec, calibrations: dict[str, Any], benchmarks: pd.DataFrame, options: DecodingOptions
+    base_model: BaseModelSpec,
+    calibrations: dict[str, Any],
+    benchmarks: pd.DataFrame,
+    options: DecodingOptions,
+    adapter_server: AdapterServer | None = None,
 ) -> pd.DataFrame:
     """Predict with the base model as it is.
 
@@ -72,6 +77,7 @@ def predict_base(
         calibrations: System -> its fitted threshold.
         benchmarks: The items.
         options: Lengths and batch size.
+        adapter_server: Starts llama.cpp to generate the replies; None generates in this process.
 
     Returns:
         One prediction per item.
@@ -84,6 +90,7 @@ def predict_base(
         threshold=threshold,
         benchmarks=benchmarks,
         options=options,
+        adapter_server=adapter_server,
     )
 
 
@@ -94,8 +101,9 @@ def predict_node(system: str) -> Callable[..., pd.DataFrame]:
         system: Name of the system.
 
     Returns:
-        A function of the base model, the adapter, the thresholds by system, the items and the decoding options; it
-        gives one prediction per item, and none where there is no adapter.
+        A function of the base model, the adapter, the thresholds by system, the items, the decoding options and what
+        starts llama.cpp to generate replies (None generates in this process); it gives one prediction per item, and
+        none where there is no adapter.
     """
 
     def predict(
@@ -104,9 +112,12 @@ def predict_node(system: str) -> Callable[..., pd.DataFrame]:
         calibrations: dict[str, Any],
         benchmarks: pd.DataFrame,
         options: DecodingOptions,
+        adapter_server: AdapterServer | None = None,
     ) -> pd.DataFrame:
         """Predict with the variant's adapter; no rows where there is none."""
-        return _predict_trained(base_model, adapter, benchmarks, options, system=system, calibrations=calibrations)
+        return _predict_trained(
+            base_model, adapter, benchmarks, options, adapter_server, system=system, calibrations=calibrations
+        )
 
     predict.__name__ = f"predict_{system.replace('-', '_')}"
     return predict
@@ -258,6 +269,7 @@ def _predict_trained(
     adapter: TrainedAdapter,
     benchmarks: pd.DataFrame,
     options: DecodingOptions,
+    adapter_server: AdapterServer | None,
     *,
     system: str,
     calibrations: dict[str, Any],
@@ -272,4 +284,5 @@ def _predict_trained(
         threshold=threshold,
         benchmarks=benchmarks,
         options=options,
+        adapter_server=adapter_server,
     )

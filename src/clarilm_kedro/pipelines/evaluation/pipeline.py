@@ -28,7 +28,7 @@ def _predict() -> Pipeline:
             ),
             Node(
                 func=nodes.predict_base,
-                inputs=["base_model", "calibrations", "benchmarks", "params:evaluation.decoding"],
+                inputs=["base_model", "calibrations", "benchmarks", "params:evaluation.decoding", "adapter_server"],
                 outputs="base_predictions",
                 name="predict_base",
             ),
@@ -52,7 +52,14 @@ def _predict_variants() -> Pipeline:
         [
             Node(
                 func=nodes.predict_node(system_of(variant)),
-                inputs=["base_model", f"{variant}_adapter", "calibrations", "benchmarks", "params:evaluation.decoding"],
+                inputs=[
+                    "base_model",
+                    f"{variant}_adapter",
+                    "calibrations",
+                    "benchmarks",
+                    "params:evaluation.decoding",
+                    "adapter_server",
+                ],
                 outputs=f"{variant}_predictions",
                 name=f"predict_{variant}",
             )
