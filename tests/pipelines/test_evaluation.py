@@ -155,6 +155,7 @@ def _inputs(base: BaseModelSpec, adapter: TrainedAdapter, **changes: Any) -> dic
         "clarilm_adapter": adapter,
         "calibrations": {"base": {**fitted, "threshold": 0.45}, "clarilm-sft": fitted, "clarilm": fitted},
         "log_statistics": pd.DataFrame({"source": ["sharegpt"], "sessions": [3]}),
+        "adapter_server": None,
     }
     return {**inputs, **PARAMETERS, **changes}
 
