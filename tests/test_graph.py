@@ -17,6 +17,7 @@ from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.pipeline_registry import register_pipelines
 
 PIPELINES = ("ingestion", "cfd", "ofs", "training", "evaluation", "audit", "recall")
+BESIDE = ("download", "published")
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,8 @@ def datasets(pipeline: Pipeline) -> set[str]:
     return {name for name in pipeline.datasets() if not name.startswith("params:")}
 
 
-def test_the_pipelines_make_the_default_run_and_download_stands_beside(pipelines: dict[str, Pipeline]) -> None:
-    assert set(pipelines) == {*PIPELINES, "download", "__default__"}
+def test_the_pipelines_make_the_default_run_and_others_stand_beside(pipelines: dict[str, Pipeline]) -> None:
+    assert set(pipelines) == {*PIPELINES, *BESIDE, "__default__"}
     assert len(pipelines["__default__"].nodes) == sum(len(pipelines[name].nodes) for name in PIPELINES)
 
 
@@ -42,7 +43,7 @@ def test_every_dataset_has_an_entry_a_layer_and_a_description(
     pipelines: dict[str, Pipeline], loader: ChainedConfigLoader
 ) -> None:
     catalog = loader["catalog"]
-    for name in sorted(datasets(pipelines["__default__"]) | datasets(pipelines["download"])):
+    for name in sorted(set().union(*(datasets(pipelines[each]) for each in ("__default__", *BESIDE)))):
         metadata = catalog[name]["metadata"]
         assert metadata["kedro-viz"]["layer"], name
         assert re.search(r"[.]$", metadata["description"]), name
@@ -51,7 +52,8 @@ def test_every_dataset_has_an_entry_a_layer_and_a_description(
 def test_the_catalog_holds_nothing_that_no_pipeline_uses(
     pipelines: dict[str, Pipeline], loader: ChainedConfigLoader
 ) -> None:
-    assert set(loader["catalog"]) == datasets(pipelines["__default__"]) | datasets(pipelines["download"])
+    used = set().union(*(datasets(pipelines[each]) for each in ("__default__", *BESIDE)))
+    assert set(loader["catalog"]) == used
 
 
 def test_only_files_prompts_and_chat_models_are_free_inputs(
@@ -94,8 +96,14 @@ def test_no_two_datasets_are_kept_in_one_file(loader: ChainedConfigLoader) -> No
 
 def test_every_node_has_a_name_of_its_own_and_a_docstring(pipelines: dict[str, Pipeline]) -> None:
     for node in pipelines["__default__"].nodes:
-        assert re.fullmatch(r"([a-z_]+\.)?[a-z0-9_]+", node.name), node.name
+        assert re.fullmatch(r"([a-z0-9_]+\.)?[a-z0-9_]+", node.name), node.name
         assert node.func.__doc__, node.name
+
+
+def test_kedro_finds_nothing_to_warn_of_in_the_graph(recwarn: pytest.WarningsRecorder) -> None:
+    """A namespace that other nodes interrupt would be one warning at every command."""
+    assert register_pipelines()["__default__"].nodes
+    assert [str(each.message) for each in recwarn if each.category is UserWarning] == []
 
 
 def test_parameters_list_every_option_of_every_block(

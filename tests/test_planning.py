@@ -15,7 +15,12 @@ from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.launch import LaunchOptions
 from clarilm_kedro.pipelines import training
-from clarilm_kedro.pipelines.training.schemas import CalibrationOptions, ClarilmDpoOptions, ClarilmSftOptions
+from clarilm_kedro.pipelines.training.schemas import (
+    CalibrationOptions,
+    ClarilmDpoOptions,
+    ClarilmSftOptions,
+    VariantOptions,
+)
 from clarilm_kedro.planning import plan_pipeline, plan_trainings
 from finetuning.tiny import save_tiny_model
 
@@ -93,6 +98,7 @@ def training_catalog(tiny: BaseModelSpec, **launch: Any) -> DataCatalog:
             "params:training.dpo": MemoryDataset(ClarilmDpoOptions(batch_size=16, micro_batch_size=4)),
             "params:training.calibration": MemoryDataset(CalibrationOptions()),
             "params:training.launch": MemoryDataset(LaunchOptions(**launch)),
+            "params:training.variants": MemoryDataset(VariantOptions()),
         }
     )
 

@@ -2,14 +2,14 @@
 
 from kedro.pipeline import Pipeline
 
-from clarilm_kedro.pipelines import audit, cfd, download, evaluation, ingestion, ofs, training
+from clarilm_kedro.pipelines import audit, cfd, download, evaluation, ingestion, ofs, published, training
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Register the five pipelines in the order rows flow through them, those that measure a teacher, and the download.
+    """Register the five pipelines in the order rows flow through them, those that measure a teacher, and two beside.
 
     Returns:
-        Pipelines by name; ``__default__`` is all of them without ``download``.
+        Pipelines by name; ``__default__`` is all of them without ``download`` and ``published``.
     """
     pipelines = {
         "ingestion": ingestion.create_pipeline(),
@@ -20,4 +20,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         "audit": audit.create_pipeline(),
         "recall": audit.create_recall(),
     }
-    return {**pipelines, "download": download.create_pipeline(), "__default__": sum(pipelines.values(), Pipeline([]))}
+    return {
+        **pipelines,
+        "download": download.create_pipeline(),
+        "published": published.create_pipeline(),
+        "__default__": sum(pipelines.values(), Pipeline([])),
+    }

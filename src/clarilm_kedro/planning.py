@@ -68,7 +68,7 @@ def plan_trainings(
         ClarilmError: The base model's configuration cannot be had, or the batch does not divide over the devices.
     """
     for node in pipeline.nodes:
-        if "params:training.launch" not in node.inputs:
+        if "params:training.launch" not in node.inputs or not _wanted(node, catalog):
             continue
         launch = catalog.load("params:training.launch")
         if gpus is not None:
@@ -89,6 +89,13 @@ def plan_trainings(
             shards=launch.shards,
             available=gpu_memory,
         )
+
+
+def _wanted(node: Node, catalog: DataCatalog) -> bool:
+    """Whether the variant that a node trains is listed; what is no variant is always trained."""
+    if "params:training.variants" not in node.inputs:
+        return True
+    return node.namespace in catalog.load("params:training.variants").train
 
 
 class _Rows(dict[str, int]):

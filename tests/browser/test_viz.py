@@ -60,7 +60,7 @@ def server(workspace: Path) -> Iterator[str]:
         ("ingestion", "sessions"),
         ("cfd", "extract_clarifications"),
         ("ofs", "annotate_optimal_facet"),
-        ("training", "align_clarilm_dpo"),
+        ("training", "calibrate_ask_threshold"),
         ("evaluation", "results_table"),
         ("audit", "audit_markdown"),
         ("recall", "facet_recall"),

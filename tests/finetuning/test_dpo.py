@@ -100,7 +100,11 @@ def test_the_adapter_alone_is_saved(aligned: TrainedAdapter, sft_adapter: Traine
     folder = aligned.path
     assert folder is not None
     assert sft_adapter.path is not None
-    assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "base_model.json",
+    ]
     assert set(weights(folder)) == set(weights(sft_adapter.path))
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == tiny.source
 

@@ -217,23 +217,6 @@ def test_a_world_of_another_size_is_refused(tiny: BaseModelSpec, rows: list[SftR
     assert not list(tmp_path.rglob("adapter_model.safetensors"))
 
 
-def test_no_room_for_a_checkpoint_is_a_sentence(
-    tiny: BaseModelSpec, rows: list[SftRow], options: SftOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import errno
-
-    from transformers import Trainer
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Trainer, "_save_optimizer_and_scheduler", full)
-    launch = LaunchOptions(work_dir=str(tmp_path), checkpoint_steps=2)
-    with pytest.raises(ClarilmError, match="no room is left in"):
-        train_sft(rows, tiny, options, launch=launch)
-    assert not list(tmp_path.rglob("adapter"))
-
-
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -41,7 +41,11 @@ def test_training_learns_the_replies(sft_adapter: TrainedAdapter, rows: list[Sft
 def test_only_the_low_rank_weights_are_saved(sft_adapter: TrainedAdapter) -> None:
     folder = sft_adapter.path
     assert folder is not None
-    assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "base_model.json",
+    ]
     assert sorted(path.name for path in folder.parent.iterdir()) == [
         "adapter",
         "job.json",

@@ -48,7 +48,11 @@ def test_a_training_is_a_child_of_the_active_run(
     assert [point.step for point in curve] == list(range(1, report["steps"] + 1))
     assert {"learning_rate", "tokens_per_second", "total_seconds"} <= set(run.data.metrics)
     logged = {file.path for file in store.list_artifacts(run.info.run_id, "adapter")}
-    assert logged == {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
+    assert logged == {
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "adapter/base_model.json",
+    }
     assert store.get_run(parent.info.run_id).data.params == {}
     assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
     (given,) = run.inputs.dataset_inputs

@@ -100,6 +100,7 @@ def test_facets_of_a_question_come_from_the_model_where_fm_log_was_skipped(
         "fm_log_adapter": MemoryDataset(TrainedAdapter.skipped("too few"), copy_mode="assign"),
         "base_model": MemoryDataset(BaseModelSpec(source="packaged:smollm2"), copy_mode="assign"),
         "fm_log_server": ServedAdapterDataset(model="fm-log"),
+        "adapter_server": MemoryDataset(None),
         "facets_prompt": MemoryDataset(prompt(project, "facets")),
         "chat_llm": MemoryDataset(teacher, copy_mode="assign"),
         "params:cfd.detection": MemoryDataset(DetectionOptions()),

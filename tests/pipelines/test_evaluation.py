@@ -22,6 +22,7 @@ from clarilm_kedro.metrics.scoring import PREDICTION_COLUMNS, ScoringOptions
 from clarilm_kedro.pipelines.evaluation import create_pipeline, nodes
 from clarilm_kedro.pipelines.evaluation.prediction import predict_bars, predictions, threshold_of
 from clarilm_kedro.pipelines.evaluation.schemas import BenchmarkOptions, DecodingOptions
+from clarilm_kedro.pipelines.training.rows import IN3_TESTED
 from clarilm_kedro.tables import table
 
 PARAMETERS: dict[str, Any] = {
@@ -46,6 +47,7 @@ def _sft_rows(n: int, first: int = 0) -> pd.DataFrame:
             "question": f"Recommend a good film for evening {i}" if i % 2 else f"What is {i} plus {i}?",
             "asks": i % 2 == 1,
             "text": "Which genre?",
+            "origin": "log",
             "teacher": "sample-teacher",
         }
         for i in range(first, first + n)
@@ -148,10 +150,12 @@ def _inputs(base: BaseModelSpec, adapter: TrainedAdapter, **changes: Any) -> dic
         "validation": _sft_rows(8, first=20),
         "base_model": base,
         "fm_log_adapter": TrainedAdapter.skipped("3 examples are fewer than 20."),
+        **{f"{name}_adapter": TrainedAdapter.not_wanted() for name in ("sft_in3", "sft_ql", "sft_full")},
         "clarilm_sft_adapter": adapter,
         "clarilm_adapter": adapter,
         "calibrations": {"base": {**fitted, "threshold": 0.45}, "clarilm-sft": fitted, "clarilm": fitted},
         "log_statistics": pd.DataFrame({"source": ["sharegpt"], "sessions": [3]}),
+        "adapter_server": None,
     }
     return {**inputs, **PARAMETERS, **changes}
 
@@ -217,10 +221,9 @@ def test_threshold() -> None:
 def test_skipped_adapter_predicts_nothing(tiny_base: BaseModelSpec) -> None:
     items, _ = nodes.collect_benchmarks(_our_test(4), Records(), Records(), BenchmarkOptions())
     skipped = TrainedAdapter.skipped("too few")
-    for predict in (nodes.predict_clarilm_sft, nodes.predict_clarilm):
-        said = predict(tiny_base, skipped, {}, items, DecodingOptions())
-        assert said.empty
-        assert list(said.columns) == list(PREDICTION_COLUMNS)
+    said = nodes.predict_node("clarilm")(tiny_base, skipped, {}, items, DecodingOptions())
+    assert said.empty
+    assert list(said.columns) == list(PREDICTION_COLUMNS)
     assert nodes.predict_base(tiny_base, {}, items.iloc[:0], DecodingOptions()).empty
 
 
@@ -239,10 +242,18 @@ def test_what_was_skipped_is_explained() -> None:
         "base": {"status": "skipped", "reason": "Too few rows.", "threshold": 0.5},
         "x": {"status": "fitted"},
     }
-    told = nodes.explain_skipped(items, _sft_rows(1), skipped, trained, skipped, calibrations)
+    leaking = TrainedAdapter(Path("somewhere"), {"status": "trained", "rows_by_origin": {IN3_TESTED: 42}})
+    unwanted = TrainedAdapter.not_wanted()
+    told = nodes.explain_skipped(
+        items, _sft_rows(1), skipped, leaking, unwanted, unwanted, trained, skipped, calibrations
+    )
     assert told == [
         {"what": "CLAMBER", "reason": "It has no items."},
         {"what": "FM-LOG", "reason": "3 examples are fewer than 20."},
+        {
+            "what": "cleaning of sft-in3's rows",
+            "reason": "42 of its training rows are test questions: IN3's training split was taken as published.",
+        },
         {"what": "clarilm", "reason": "3 examples are fewer than 20."},
         {"what": "tf-idf", "reason": "Its 1 training rows do not hold both labels."},
         {"what": "threshold of base", "reason": "Too few rows. 0.5 is used."},

@@ -63,6 +63,15 @@ def stop_servers() -> None:
             logger.info("Stopped the %s server.", options.kind)
 
 
+def stop_server(options: SampleServerOptions | LlamaCppOptions) -> None:
+    """Stop the server of one configuration, if it runs."""
+    with _starting:
+        if options in _running:
+            server, _ = _running.pop(options)
+            server.stop()
+            logger.info("Stopped the %s server.", options.kind)
+
+
 atexit.register(stop_servers)
 
 

@@ -104,6 +104,8 @@ class ChatRequest:
         response: Shape of the reply; ``None`` takes any text.
         sample_index: Tells several replies to the same messages apart; added to the model's seed.
         max_tokens: Overrides the model's setting.
+        whole: Whether only a reply that ended by itself is one; False takes one that was cut off as it is, with
+            ``finish_reason`` ``length``, instead of asking for it once more with twice the room.
         prompt_sha: SHA-256 of the prompt template that the messages were rendered from, stored with the reply. It is no
             part of the request's key: two templates that render the same messages share their reply.
     """
@@ -113,6 +115,7 @@ class ChatRequest:
     response: ResponseSchema | None = None
     sample_index: int = 0
     max_tokens: int | None = None
+    whole: bool = True
     prompt_sha: str | None = None
 
 

@@ -110,6 +110,8 @@ class Rows(ABC):
         return None
 
     def _read(self, row: Row, reply: Reply) -> ChatResult | None:
+        if reply.kind is Kind.TRUNCATED and not row.request.whole:
+            return self._answered(row, reply, reply.text, None)
         if ACTIONS[reply.kind] is Action.GROW and row.max_tokens and not row.grown:
             return self._advance(replace(self._changed(row, row.messages, row.max_tokens * _GROWTH), grown=True))
         if reply.kind is not Kind.OK:

@@ -79,8 +79,7 @@ class ChatEndpointDataset(AbstractDataset[NoReturn, ChatEndpoint]):
         Returns:
             A chat model that has opened nothing yet.
         """
-        if not any(model is self._chat_model for model in _loaded):
-            _loaded.append(self._chat_model)
+        close_at_the_end(self._chat_model)
         return self._chat_model
 
     def save(self, data: NoReturn) -> NoReturn:
@@ -98,6 +97,12 @@ class ChatEndpointDataset(AbstractDataset[NoReturn, ChatEndpoint]):
     def _exists(self) -> bool:
         """An endpoint is there as soon as it is configured; whether it answers shows at the first request."""
         return True
+
+
+def close_at_the_end(model: ChatEndpoint) -> None:
+    """Have a chat model closed, and its statistics collected, by :func:`close_chat_models`."""
+    if not any(each is model for each in _loaded):
+        _loaded.append(model)
 
 
 def close_chat_models() -> list[dict[str, Any]]:

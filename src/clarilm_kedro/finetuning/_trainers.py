@@ -11,6 +11,7 @@ from trl.trainer.utils import use_adapter
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning._resumable import Resumable
 from clarilm_kedro.finetuning._scoring import IGNORED, Scoring, padded, padding_free, shared_prompts, token_log_probs
+from clarilm_kedro.finetuning._watch import INSTEAD
 from clarilm_kedro.finetuning.options import DpoOptions, SftOptions, TrainingOptions
 from clarilm_kedro.text.hashing import stable_unit
 
@@ -222,9 +223,12 @@ def _rows_of(batch: dict[str, Any], options: TrainingOptions) -> Scoring:
 
 
 def _finite(loss: torch.Tensor, step: int) -> torch.Tensor:
-    if not math.isfinite(float(loss.detach())):
-        raise ClarilmError(
-            f"The loss became {float(loss.detach())} at step {step + 1}. Lower learning_rate, raise warmup_share, or "
-            "set base_model.dtype to float32."
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        before = (
+            ""
+            if step
+            else "Before the first update this comes from the base model's weights: check that they are whole. "
         )
+        raise ClarilmError(f"The loss became {value} at step {step + 1}. {before}{INSTEAD}")
     return loss

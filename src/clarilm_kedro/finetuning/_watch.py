@@ -6,6 +6,12 @@ from typing import Any
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.sharding import trained_are_finite
+
+#: What to do about a training that diverges.
+INSTEAD = "Lower learning_rate, raise warmup_share, or set base_model.dtype to float32."
+
 
 class Watch(TrainerCallback):
     """Shows progress with loss and tokens per second, and gives the curve.
@@ -43,9 +49,14 @@ class Watch(TrainerCallback):
             disable=not state.is_world_process_zero,
         )
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move the bar."""
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Move the bar; stop before weights that are no numbers any more become the last checkpoint."""
         self._bar.update(1)
+        if control.should_save and not trained_are_finite(given["model"]):
+            raise ClarilmError(
+                f"The adapter's weights are no longer finite after step {state.global_step}, although the loss was. "
+                f"Nothing of this step is saved. {INSTEAD}"
+            )
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Add a point to the curve."""

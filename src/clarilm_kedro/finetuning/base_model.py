@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.adapters import load_adapter
 from clarilm_kedro.finetuning.chat_templates import CHAT_TEMPLATES
 from clarilm_kedro.finetuning.memory import release_memory
 from clarilm_kedro.options import Options
@@ -165,14 +166,26 @@ def load_model(spec: BaseModelSpec, *, dtype: str | None = None, attention: str 
 
     Returns:
         A transformers causal language model, on the CPU.
+
+    Raises:
+        ClarilmError: It cannot be loaded, or not all of its weights are there.
     """
     from transformers import AutoModelForCausalLM
 
     release_memory()  # of the model before this one
     with _explained(spec), quiet_transformers():
-        return AutoModelForCausalLM.from_pretrained(
-            str(ready_base_model(spec)), dtype=dtype or resolve_dtype(spec), attn_implementation=attention
+        model, told = AutoModelForCausalLM.from_pretrained(
+            str(ready_base_model(spec)),
+            dtype=dtype or resolve_dtype(spec),
+            attn_implementation=attention,
+            output_loading_info=True,
         )
+    if lacking := sorted(told["missing_keys"]):  # transformers fills them with random numbers and a warning
+        raise ClarilmError(
+            f"The base model '{spec.source}' lacks {len(lacking)} of its weights ({', '.join(lacking[:3])}). Copy or "
+            "download it again."
+        )
+    return model
 
 
 def load_for_inference(spec: BaseModelSpec, adapter_dir: Path | None) -> tuple[Any, Any]:
@@ -188,22 +201,33 @@ def load_for_inference(spec: BaseModelSpec, adapter_dir: Path | None) -> tuple[A
     Returns:
         Model (in evaluation mode, on the device) and tokenizer (which pads on the left).
     """
-    from peft import PeftModel
-
     dtype = resolve_dtype(spec)
-    if adapter_dir is None:
-        model = load_model(spec, dtype=dtype)
-    else:
-        model = load_model(spec, dtype="float32")
-        model = PeftModel.from_pretrained(model, str(adapter_dir)).merge_and_unload()
-        for parameter in model.parameters():  # not model.to(): the rotary frequencies are to stay in float32
-            parameter.data = parameter.data.to(getattr(_torch(), dtype))
+    model = load_model(spec, dtype=dtype) if adapter_dir is None else load_merged(spec, adapter_dir)
+    for parameter in model.parameters():  # not model.to(): the rotary frequencies are to stay in float32
+        parameter.data = parameter.data.to(getattr(_torch(), dtype))
     tokenizer = load_tokenizer(spec)
     tokenizer.padding_side = "left"
     # PEFT leaves the weights frozen. torch then multiplies a batch of single positions with the output head by copying
     # the head once per row (gigabytes, and 50 times slower on a CPU); it folds them where a gradient may be asked for.
     model.requires_grad_(True)
     return model.to(device()).eval(), tokenizer
+
+
+def load_merged(spec: BaseModelSpec, adapter_dir: Path | None) -> Any:
+    """Load a base model in float32, with an adapter merged into it.
+
+    Args:
+        spec: The base model.
+        adapter_dir: Folder of a LoRA adapter trained on it; None uses the base model as it is.
+
+    Returns:
+        A transformers causal language model, on the CPU.
+
+    Raises:
+        ClarilmError: The adapter belongs to another base model.
+    """
+    model = load_model(spec, dtype="float32")
+    return model if adapter_dir is None else load_adapter(model, adapter_dir, spec.source).merge_and_unload()
 
 
 def resolve_dtype(spec: BaseModelSpec) -> Literal["float32", "bfloat16"]:

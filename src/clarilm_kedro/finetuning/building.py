@@ -1,7 +1,9 @@
 """From a prepared training to a trainer: model, adapter, rows, settings."""
 
+from pathlib import Path
 from typing import Any
 
+from clarilm_kedro.finetuning.adapters import load_adapter
 from clarilm_kedro.finetuning.base_model import load_model, load_tokenizer, resolve_dtype
 from clarilm_kedro.finetuning.flops import TrainingFlops, device_peak
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
@@ -40,7 +42,7 @@ def build_sft_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[S
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    # Before the model is loaded: they bring the processes together, and only then is it known who reads the weights.
+    # Before the model is loaded: they bring the processes together, and only then does ZeRO-3 split what is read.
     settings = one_device(SFTConfig(**trainer_settings(options, job, folder)))
     base = load_model(job.base, attention=attention(options, job.base)) if model is None else model
     policy = get_peft_model(base, lora, autocast_adapter_dtype=not is_zero3())
@@ -71,8 +73,10 @@ def build_dpo_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[D
 
     Returns:
         The options and a trainer whose policy is the SFT model.
+
+    Raises:
+        ClarilmError: The adapter to start from was trained on another base model.
     """
-    from peft import PeftModel
     from transformers import set_seed
     from trl import DPOConfig
 
@@ -85,7 +89,7 @@ def build_dpo_trainer(job: Job, folder: JobFolder, model: Any = None) -> tuple[D
     settings = one_device(DPOConfig(**trainer_settings(options, job, folder)))  # before the model, as above
     base = load_model(job.base, attention=attention(options, job.base)) if model is None else model
     # Loaded without is_trainable the policy would be frozen.
-    policy = PeftModel.from_pretrained(base, str(job.start), is_trainable=True, autocast_adapter_dtype=not is_zero3())
+    policy = load_adapter(base, Path(str(job.start)), job.base.source, trainable=True, autocast=not is_zero3())
     pairs = Dataset.from_parquet(str(folder.rows), keep_in_memory=True)
     trainer = ClarilmDPOTrainer(
         model=policy,

@@ -1,12 +1,12 @@
 """Direct preference optimisation of ClariLM from its SFT adapter (section 3.3.5, Eq. 6)."""
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.adapters import checked_rank
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_tokenizer
 from clarilm_kedro.finetuning.encoding import encode
 from clarilm_kedro.finetuning.jobs import Job
@@ -64,7 +64,7 @@ def train_dpo(
             rows where they are asked for.
     """
     options.accumulation(launch.world())
-    rank = _checked_rank(sft_adapter, base)
+    rank = checked_rank(sft_adapter, base.source)
     if len(pairs) < min_examples:
         return too_few("preference pairs", len(pairs), 0, min_examples, on_too_few)
     tokenizer = load_tokenizer(base)
@@ -127,18 +127,3 @@ def _encode_supervised(tokenizer: Any, rows: Sequence[SftRow], options: DpoOptio
             "supervised_source is sft_rows, but there is no row of sft_train that fits max_length. Set it to chosen."
         )
     return [{"prompt_ids": row.prompt, "completion_ids": row.completion} for row in fitting]
-
-
-def _checked_rank(folder: Path, base: BaseModelSpec) -> int:
-    """Give the rank of the adapter to start from, which must be one for this base model."""
-    try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        trained_on, rank = config["base_model_name_or_path"], int(config["r"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ClarilmError(f"There is no adapter in {folder}: train clarilm_sft_adapter first.") from error
-    if trained_on != base.source:
-        raise ClarilmError(
-            f"The adapter in {folder} was trained on {trained_on}, and base_model.source is {base.source}. Train "
-            "clarilm_sft_adapter again on this base model."
-        )
-    return rank

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.disk import room_needed
 from clarilm_kedro.finetuning.jobs import Job, JobFolder, Rows, job_digest
 from clarilm_kedro.finetuning.options import TrainingOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
@@ -104,7 +105,7 @@ def run_job(
         The adapter with its report.
 
     Raises:
-        ClarilmError: What the worker raised; the worker ended without a word.
+        ClarilmError: What the worker raised; the worker ended without a word; no room is left in ``work_dir``.
     """
     options.accumulation(job.processes)
     digest = job_digest(job, rows, supervised)
@@ -114,7 +115,8 @@ def run_job(
     if found := folder.result():
         logger.info("%s was trained before from equal rows and options: %s is taken.", job.run_name, folder.path)
         return TrainedAdapter(folder.adapter, found, temporary)
-    folder.prepare(job, rows, supervised)
+    with room_needed(job.run_name, folder.path):
+        folder.prepare(job, rows, supervised)
     if started := folder.last_checkpoint():
         logger.info("%s goes on from %s.", job.run_name, started)
     with child_run(job.run_name, {"method": job.method, **options.model_dump()}) as tracked:

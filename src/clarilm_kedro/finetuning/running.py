@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.adapters import note_base
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, device, resolve_dtype
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
 from clarilm_kedro.finetuning.options import OnTooFew, TrainingOptions
@@ -126,22 +127,30 @@ def report(job: Job, options: TrainingOptions, numbers: Mapping[str, Any]) -> di
     }
 
 
-def save_adapter(model: Any, weights: Mapping[str, Any], spec: BaseModelSpec, folder: Path) -> None:
-    """Save the trained adapter, and it alone: no frozen copy, no model card; whole or not at all.
+def save_adapter(
+    model: Any, weights: Mapping[str, Any], spec: BaseModelSpec, folder: Path, fingerprint: str | None
+) -> None:
+    """Save the trained adapter, whole or not at all, with a note of its base model: no frozen copy, no model card.
 
     Args:
         model: The PEFT model.
         weights: The adapter's weights by the model's names of them, all of them in this process.
         spec: The base model.
         folder: Where the adapter goes.
+        fingerprint: Names the base model's weights; None where no process has seen them all.
     """
     partial = folder.with_name(f".{folder.name}-partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.peft_config["default"].base_model_name_or_path = spec.source  # and not a path of this machine
-    # The embeddings are not trained; "auto" would go and look the base model up to see whether they were resized.
-    model.save_pretrained(
-        str(partial), state_dict=dict(weights), selected_adapters=["default"], save_embedding_layers=False
-    )
+    try:
+        # The embeddings are not trained; "auto" would go and look the base model up to see whether they were resized.
+        model.save_pretrained(
+            str(partial), state_dict=dict(weights), selected_adapters=["default"], save_embedding_layers=False
+        )
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     (partial / "README.md").unlink(missing_ok=True)
+    note_base(partial, spec.source, fingerprint)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)

@@ -48,6 +48,12 @@ def count(parameter: Any) -> int:
     return int(getattr(parameter, "ds_numel", None) or parameter.numel())
 
 
+def trained_are_finite(model: Any) -> bool:
+    """Tell whether the trained weights that this process holds are all finite numbers."""
+    trained = (each for each in model.parameters() if each.requires_grad)
+    return all(bool(getattr(each, "to_local", lambda each=each: each)().isfinite().all()) for each in trained)
+
+
 def _whole(parameter: Any) -> Any:
     if hasattr(parameter, "ds_id"):  # ZeRO-3
         from deepspeed.utils import safe_get_full_fp32_param

@@ -3,7 +3,6 @@
 ``python -m clarilm_kedro.finetuning.worker FOLDER``, started by torchrun or accelerate where there are many.
 """
 
-import errno
 import logging
 import os
 import sys
@@ -12,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.adapters import base_fingerprint
 from clarilm_kedro.finetuning.building import build_dpo_trainer, build_sft_trainer
+from clarilm_kedro.finetuning.disk import room_needed
 from clarilm_kedro.finetuning.jobs import Job, JobFolder
 from clarilm_kedro.finetuning.memory import release_memory
 from clarilm_kedro.finetuning.running import report, save_adapter
@@ -35,14 +36,8 @@ def train(folder: JobFolder, tracked: TrackedRun | None) -> None:
     """
     job = folder.job()
     try:
-        _train(folder, job, Tracker(tracked if _rank() == 0 else None))
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise ClarilmError(
-            f"{job.run_name}: no room is left in {folder.path} for a checkpoint or the adapter. Free some, or set "
-            "training.launch.work_dir to another disk; the next run goes on from the last whole checkpoint."
-        ) from error
+        with room_needed(job.run_name, folder.path):
+            _train(folder, job, Tracker(tracked if _rank() == 0 else None))
     finally:
         release_memory()
 
@@ -56,11 +51,12 @@ def _train(folder: JobFolder, job: Job, tracker: Tracker) -> None:
             f"{job.run_name} was planned for {job.processes} process(es), and {world} came up. Check training.launch "
             "(on a CPU use launcher torchrun) and what the launcher says above."
         )
+    fingerprint = base_fingerprint(trainer.model)  # before the weights are spread over processes
     numbers = _run(trainer, job, folder, tracker)
     model = trainer.accelerator.unwrap_model(trainer.model)
     weights = gathered_adapter(model)  # takes every process, where the weights are spread over them
     if _rank() == 0:
-        save_adapter(model, weights, job.base, folder.adapter)
+        save_adapter(model, weights, job.base, folder.adapter, fingerprint)
         folder.finish(report(job, options, {**numbers, **_preferences(trainer, numbers["curve"])}))
     trainer.accelerator.wait_for_everyone()
 
@@ -97,7 +93,7 @@ def _run(trainer: Any, job: Job, folder: JobFolder, tracker: Tracker) -> dict[st
         "loss_first": curve[0]["loss"] if curve else None,
         "loss_last": curve[-1]["loss"] if curve else None,
         "trainable_parameters": sum(count(p) for p in trainer.model.parameters() if p.requires_grad),
-        "peak_memory_gb": _peak_memory_gb(),
+        "peak_memory_gb": peak_memory_gb(),
     }
     names = ("steps", "tokens", "seconds", "cpu_seconds", "peak_memory_gb")
     tracker.metrics({f"total_{name}": float(str(totals[name])) for name in names})
@@ -115,7 +111,7 @@ def _preferences(trainer: Any, curve: list[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def _peak_memory_gb() -> float:
+def peak_memory_gb() -> float:
     """Peak memory of the GPU where there is one, else of the process."""
     import torch
 

@@ -20,7 +20,9 @@ from clarilm_kedro.metrics.necessity import confusion, necessity_scores
 from clarilm_kedro.tables import table
 
 BENCHMARKS = ("our_test", "in3", "clamber")
-SYSTEMS = (*BARS, "base", "clarilm-sft", "clarilm")
+#: The fine-tuned systems of the paper's Table 2, and ClariLM before DPO.
+TRAINED = ("sft-in3", "sft-ql", "sft-full", "clarilm-sft", "clarilm")
+SYSTEMS = (*BARS, "base", *TRAINED)
 COIN = "coin at its ask rate"
 
 _TEXTS = ("benchmark", "system", "teacher", "bertscore")

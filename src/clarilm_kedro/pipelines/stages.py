@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from pydantic import BaseModel
 
-from clarilm_kedro.chat.prompts import PromptTemplate
+from clarilm_kedro.chat.prompts import PromptTemplate, neutralise
 from clarilm_kedro.chat.stage import ask
-from clarilm_kedro.chat.types import ChatModel, ChatRequest, ChatResult, ResponseSchema
+from clarilm_kedro.chat.types import ChatModel, ChatRequest, ChatResult, Message, ResponseSchema, Role
 from clarilm_kedro.tables import FAILED, table
 
 
@@ -47,6 +47,18 @@ def ask_each(
         for row_id, values in sorted(data.items())
     ]
     return ask(requests, chat_model, stage=stage)
+
+
+def as_messages(prompt: Sequence[Mapping[str, str]]) -> tuple[Message, ...]:
+    """Give the prompt of a trained model as chat messages; control tokens inside contents are broken.
+
+    Args:
+        prompt: Role and content, from :mod:`clarilm_kedro.finetuning.template`.
+
+    Returns:
+        The messages of a request.
+    """
+    return tuple(Message(cast(Role, each["role"]), neutralise(each["content"])) for each in prompt)
 
 
 def _shape(

@@ -7,6 +7,7 @@ import pandas as pd
 
 from clarilm_kedro.chat.stage import accept
 from clarilm_kedro.chat.types import ChatModel
+from clarilm_kedro.finetuning.adapter_server import AdapterServer
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.decoding import Generation
 from clarilm_kedro.finetuning.fm_log import OUTCOMES, draw, read_generations
@@ -37,15 +38,17 @@ def detect_log_facets(
     base_model: BaseModelSpec,
     fm_log_server: ChatModel | None,
     options: DetectionOptions,
+    adapter_server: AdapterServer | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draw k generations per question from FM-LOG (section 3.2.3, Eq. 3), in this process or from an endpoint.
+    """Draw k generations per question from FM-LOG (section 3.2.3, Eq. 3), in this process or from a server.
 
     Args:
         questions: Columns question_id, question.
         fm_log_adapter: FM-LOG; where its training was skipped and nothing is served there are no generations.
         base_model: The base model it was trained on.
-        fm_log_server: An endpoint that serves FM-LOG; None decodes in this process.
+        fm_log_server: An endpoint that serves FM-LOG; None decodes on this machine.
         options: Sampling options.
+        adapter_server: Starts llama.cpp on FM-LOG's adapter; None decodes in this process.
 
     Returns:
         One row per generation, as drawn; and the calls that failed.
@@ -60,9 +63,13 @@ def detect_log_facets(
         drawn, failures = draw_from_endpoint(wanted, fm_log_server, options)
         origin = {"model": fm_log_server.name, "adapter_sha": None, "seed": options.seed}
     elif fm_log_adapter.path is not None:
-        found = draw(base_model, fm_log_adapter.path, wanted, options)
-        drawn = {text: [(each, None) for each in row] for text, row in zip(wanted, found, strict=True)}
-        failures = table([], FAILED)
+        if adapter_server is not None:
+            with adapter_server.sampling(base_model, fm_log_adapter.path, options) as model:
+                drawn, failures = draw_from_endpoint(wanted, model, options)
+        else:
+            found = draw(base_model, fm_log_adapter.path, wanted, options)
+            drawn = {text: [(each, None) for each in row] for text, row in zip(wanted, found, strict=True)}
+            failures = table([], FAILED)
         digest = adapter_digest(fm_log_adapter.path)
         origin = {"model": f"fm-log on {base_model.source}", "adapter_sha": digest, "seed": options.seed}
     else:

@@ -60,7 +60,14 @@ def create_facet_detection(**_: object) -> Pipeline:
         [
             Node(
                 func=detect_log_facets,
-                inputs=["questions", "fm_log_adapter", "base_model", "fm_log_server", "params:cfd.detection"],
+                inputs=[
+                    "questions",
+                    "fm_log_adapter",
+                    "base_model",
+                    "fm_log_server",
+                    "params:cfd.detection",
+                    "adapter_server",
+                ],
                 outputs=["log_facet_replies", "log_facets_failed"],
                 name="detect_log_facets",
             ),

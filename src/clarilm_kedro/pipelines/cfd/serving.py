@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from clarilm_kedro.chat.prompts import neutralise
 from clarilm_kedro.chat.stage import ask
-from clarilm_kedro.chat.types import ChatModel, ChatRequest, ChatResult, Kind, Message
+from clarilm_kedro.chat.types import ChatModel, ChatRequest, ChatResult, Kind
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions
 from clarilm_kedro.finetuning.template import fm_log_prompt
+from clarilm_kedro.pipelines.stages import as_messages
 
 #: A generation, and the key of the stored reply it was read from.
 Drawn = tuple[Generation, str | None]
 
-_CUT_OFF, _SILENT = str(Kind.TRUNCATED), str(Kind.EMPTY)
+_SILENT = str(Kind.EMPTY)
 
 
 def draw_from_endpoint(
@@ -41,38 +41,32 @@ def draw_from_endpoint(
     if options.num_beams > 1:
         raise ClarilmError(
             f"FM-LOG is served by an endpoint ('{server.name}'), which cannot combine beam search with sampling. Set "
-            "fm_log.num_beams=1, or fm_log_server.base_url=null to decode in this process."
+            "fm_log.num_beams=1, or fm_log_server.base_url=null and decoding.engine=transformers to decode in this "
+            "process."
         )
     row_ids = [(number, sample) for number in range(len(questions)) for sample in range(options.k)]
     requests = [
-        ChatRequest(_row_id(number, sample), _messages(questions[number]), sample_index=sample)
+        ChatRequest(
+            _row_id(number, sample), as_messages(fm_log_prompt(questions[number])), sample_index=sample, whole=False
+        )
         for number, sample in row_ids
     ]
     results, failures = ask(requests, server, stage="fm_log")
-    ended = failures["kind"].isin([_CUT_OFF, _SILENT])
-    unfinished = {row["row_id"]: row["kind"] for row in failures[ended].to_dict("records")}
+    silent = failures["kind"] == _SILENT
+    empty = set(failures[silent]["row_id"])
     drawn: dict[str, list[Drawn]] = {question: [] for question in questions}
     for number, sample in row_ids:
         row_id = _row_id(number, sample)
         if row_id in results:
-            drawn[questions[number]].append(_read(results[row_id], options.max_new_tokens))
-        elif row_id in unfinished:
-            drawn[questions[number]].append((Generation("", unfinished[row_id] == _SILENT), None))
-    return drawn, failures[~ended].reset_index(drop=True)
+            drawn[questions[number]].append(_read(results[row_id]))
+        elif row_id in empty:
+            drawn[questions[number]].append((Generation("", True), None))
+    return drawn, failures[~silent].reset_index(drop=True)
 
 
 def _row_id(number: int, sample: int) -> str:
     return f"{number:08d}#{sample}"
 
 
-def _messages(question: str) -> tuple[Message, ...]:
-    return tuple(
-        Message("system" if message["role"] == "system" else "user", neutralise(message["content"]))
-        for message in fm_log_prompt(question)
-    )
-
-
-def _read(result: ChatResult, max_new_tokens: int) -> Drawn:
-    # The engine asks a reply that was cut off once more with twice the room; decoding in process does not.
-    finished = (result.completion_tokens or 0) <= max_new_tokens
-    return Generation(result.text.strip(), finished), result.key
+def _read(result: ChatResult) -> Drawn:
+    return Generation(result.text.strip(), result.finish_reason != "length"), result.key

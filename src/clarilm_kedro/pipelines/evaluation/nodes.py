@@ -1,14 +1,16 @@
 """Nodes of the evaluation pipeline (paper, sections 4.2 to 4.6)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
+from clarilm_kedro.finetuning.adapter_server import AdapterServer
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.logs.records import Records
 from clarilm_kedro.metrics import aggregation, scoring
-from clarilm_kedro.metrics.aggregation import ComparisonOptions
+from clarilm_kedro.metrics.aggregation import TRAINED, ComparisonOptions
 from clarilm_kedro.metrics.baselines import TF_IDF, BaselineOptions
 from clarilm_kedro.metrics.benchmarks import clamber, in3
 from clarilm_kedro.metrics.benchmarks.our_test import our_test_items
@@ -24,9 +26,10 @@ from clarilm_kedro.pipelines.evaluation.prediction import (
     threshold_of,
 )
 from clarilm_kedro.pipelines.evaluation.schemas import BenchmarkOptions, DecodingOptions
+from clarilm_kedro.pipelines.training.rows import IN3_TESTED
 from clarilm_kedro.tables import records
 
-BASE, CLARILM_SFT, CLARILM = "base", "clarilm-sft", "clarilm"
+BASE, SFT_IN3 = "base", "sft-in3"
 
 
 def collect_benchmarks(
@@ -61,7 +64,11 @@ def predict_baselines(
 
 
 def predict_base(
-    base_model: BaseModelSpec, calibrations: dict[str, Any], benchmarks: pd.DataFrame, options: DecodingOptions
+    base_model: BaseModelSpec,
+    calibrations: dict[str, Any],
+    benchmarks: pd.DataFrame,
+    options: DecodingOptions,
+    adapter_server: AdapterServer | None = None,
 ) -> pd.DataFrame:
     """Predict with the base model as it is.
 
@@ -70,6 +77,7 @@ def predict_base(
         calibrations: System -> its fitted threshold.
         benchmarks: The items.
         options: Lengths and batch size.
+        adapter_server: Starts llama.cpp to generate the replies; None generates in this process.
 
     Returns:
         One prediction per item.
@@ -82,53 +90,37 @@ def predict_base(
         threshold=threshold,
         benchmarks=benchmarks,
         options=options,
+        adapter_server=adapter_server,
     )
 
 
-def predict_clarilm_sft(
-    base_model: BaseModelSpec,
-    clarilm_sft_adapter: TrainedAdapter,
-    calibrations: dict[str, Any],
-    benchmarks: pd.DataFrame,
-    options: DecodingOptions,
-) -> pd.DataFrame:
-    """Predict with ClariLM after supervised fine-tuning; no rows where its training was skipped.
+def predict_node(system: str) -> Callable[..., pd.DataFrame]:
+    """Give the function of the node that predicts with a trained variant.
 
     Args:
-        base_model: The base model.
-        clarilm_sft_adapter: The adapter after SFT.
-        calibrations: System -> its fitted threshold.
-        benchmarks: The items.
-        options: Lengths and batch size.
+        system: Name of the system.
 
     Returns:
-        One prediction per item.
+        A function of the base model, the adapter, the thresholds by system, the items, the decoding options and what
+        starts llama.cpp to generate replies (None generates in this process); it gives one prediction per item, and
+        none where there is no adapter.
     """
-    return _predict_trained(
-        base_model, clarilm_sft_adapter, benchmarks, options, system=CLARILM_SFT, calibrations=calibrations
-    )
 
+    def predict(
+        base_model: BaseModelSpec,
+        adapter: TrainedAdapter,
+        calibrations: dict[str, Any],
+        benchmarks: pd.DataFrame,
+        options: DecodingOptions,
+        adapter_server: AdapterServer | None = None,
+    ) -> pd.DataFrame:
+        """Predict with the variant's adapter; no rows where there is none."""
+        return _predict_trained(
+            base_model, adapter, benchmarks, options, adapter_server, system=system, calibrations=calibrations
+        )
 
-def predict_clarilm(
-    base_model: BaseModelSpec,
-    clarilm_adapter: TrainedAdapter,
-    calibrations: dict[str, Any],
-    benchmarks: pd.DataFrame,
-    options: DecodingOptions,
-) -> pd.DataFrame:
-    """Predict with ClariLM after DPO; no rows where its training was skipped.
-
-    Args:
-        base_model: The base model.
-        clarilm_adapter: The adapter after DPO.
-        calibrations: System -> its fitted threshold.
-        benchmarks: The items.
-        options: Lengths and batch size.
-
-    Returns:
-        One prediction per item.
-    """
-    return _predict_trained(base_model, clarilm_adapter, benchmarks, options, system=CLARILM, calibrations=calibrations)
+    predict.__name__ = f"predict_{system.replace('-', '_')}"
+    return predict
 
 
 def merge_predictions(*by_system: pd.DataFrame) -> pd.DataFrame:
@@ -181,7 +173,7 @@ def build_results_table(
     return aggregation.results_table(
         row_scores,
         thresholds,
-        dict.fromkeys((TF_IDF, CLARILM_SFT, CLARILM), teacher),
+        {**dict.fromkeys((TF_IDF, *TRAINED), teacher), SFT_IN3: "IN3"},
         score_hash(options.bertscore),
         comparison,
     )
@@ -196,6 +188,9 @@ def explain_skipped(
     benchmarks: pd.DataFrame,
     sft_train: pd.DataFrame,
     fm_log_adapter: TrainedAdapter,
+    sft_in3_adapter: TrainedAdapter,
+    sft_ql_adapter: TrainedAdapter,
+    sft_full_adapter: TrainedAdapter,
     clarilm_sft_adapter: TrainedAdapter,
     clarilm_adapter: TrainedAdapter,
     calibrations: dict[str, Any],
@@ -206,6 +201,9 @@ def explain_skipped(
         benchmarks: The items.
         sft_train: Training rows.
         fm_log_adapter: FM-LOG.
+        sft_in3_adapter: The model trained on IN3.
+        sft_ql_adapter: The model trained on Q^L.
+        sft_full_adapter: The model trained on Q^L, Q^G and IN3.
         clarilm_sft_adapter: ClariLM after SFT.
         clarilm_adapter: ClariLM after DPO.
         calibrations: System -> its fitted threshold.
@@ -215,10 +213,13 @@ def explain_skipped(
     """
     present = set(benchmarks["benchmark"])
     skipped = [{"what": title, "reason": "It has no items."} for name, title in TITLES.items() if name not in present]
-    adapters = {"FM-LOG": fm_log_adapter, CLARILM_SFT: clarilm_sft_adapter, CLARILM: clarilm_adapter}
-    for what, adapter in adapters.items():
-        if adapter.path is None:
+    trained = (sft_in3_adapter, sft_ql_adapter, sft_full_adapter, clarilm_sft_adapter, clarilm_adapter)
+    for what, adapter in {"FM-LOG": fm_log_adapter, **dict(zip(TRAINED, trained, strict=True))}.items():
+        if adapter.path is None and adapter.wanted:
             skipped.append({"what": what, "reason": str(adapter.report.get("reason") or "Its training was skipped.")})
+        if tested := adapter.report.get("rows_by_origin", {}).get(IN3_TESTED):
+            reason = f"{tested} of its training rows are test questions: IN3's training split was taken as published."
+            skipped.append({"what": f"cleaning of {what}'s rows", "reason": reason})
     if sft_train["asks"].nunique() < 2:
         reason = f"Its {len(sft_train)} training rows do not hold both labels."
         skipped.append({"what": TF_IDF, "reason": reason})
@@ -268,6 +269,7 @@ def _predict_trained(
     adapter: TrainedAdapter,
     benchmarks: pd.DataFrame,
     options: DecodingOptions,
+    adapter_server: AdapterServer | None,
     *,
     system: str,
     calibrations: dict[str, Any],
@@ -282,4 +284,5 @@ def _predict_trained(
         threshold=threshold,
         benchmarks=benchmarks,
         options=options,
+        adapter_server=adapter_server,
     )

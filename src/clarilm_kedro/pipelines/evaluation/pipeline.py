@@ -3,11 +3,12 @@
 from kedro.pipeline import Node, Pipeline
 
 from clarilm_kedro.pipelines.evaluation import nodes
+from clarilm_kedro.pipelines.training import VARIANTS, system_of
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Create the evaluation pipeline."""
-    return _predict() + _score() + _report()
+    return _predict() + _predict_variants() + _score() + _report()
 
 
 def _predict() -> Pipeline:
@@ -27,34 +28,42 @@ def _predict() -> Pipeline:
             ),
             Node(
                 func=nodes.predict_base,
-                inputs=["base_model", "calibrations", "benchmarks", "params:evaluation.decoding"],
+                inputs=["base_model", "calibrations", "benchmarks", "params:evaluation.decoding", "adapter_server"],
                 outputs="base_predictions",
                 name="predict_base",
             ),
             Node(
-                func=nodes.predict_clarilm_sft,
-                inputs=[
-                    "base_model",
-                    "clarilm_sft_adapter",
-                    "calibrations",
-                    "benchmarks",
-                    "params:evaluation.decoding",
-                ],
-                outputs="clarilm_sft_predictions",
-                name="predict_clarilm_sft",
-            ),
-            Node(
-                func=nodes.predict_clarilm,
-                inputs=["base_model", "clarilm_adapter", "calibrations", "benchmarks", "params:evaluation.decoding"],
-                outputs="clarilm_predictions",
-                name="predict_clarilm",
-            ),
-            Node(
                 func=nodes.merge_predictions,
-                inputs=["baseline_predictions", "base_predictions", "clarilm_sft_predictions", "clarilm_predictions"],
+                inputs=[
+                    "baseline_predictions",
+                    "base_predictions",
+                    *(f"{variant}_predictions" for variant in VARIANTS),
+                ],
                 outputs="predictions",
                 name="merge_predictions",
             ),
+        ]
+    )
+
+
+def _predict_variants() -> Pipeline:
+    """One node per trained variant. Without namespaces: the trainings have those, and the calibration lies between."""
+    return Pipeline(
+        [
+            Node(
+                func=nodes.predict_node(system_of(variant)),
+                inputs=[
+                    "base_model",
+                    f"{variant}_adapter",
+                    "calibrations",
+                    "benchmarks",
+                    "params:evaluation.decoding",
+                    "adapter_server",
+                ],
+                outputs=f"{variant}_predictions",
+                name=f"predict_{variant}",
+            )
+            for variant in VARIANTS
         ]
     )
 
@@ -105,8 +114,7 @@ def _report() -> Pipeline:
                     "benchmarks",
                     "sft_train",
                     "fm_log_adapter",
-                    "clarilm_sft_adapter",
-                    "clarilm_adapter",
+                    *(f"{variant}_adapter" for variant in VARIANTS),
                     "calibrations",
                 ],
                 outputs="skipped_stages",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from clarilm_kedro.finetuning.adapter_server import AdapterServer
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.calibration import DEFAULT_THRESHOLD, fit_threshold
 from clarilm_kedro.finetuning.decoding import ask_probabilities, reply_given_decision
@@ -24,6 +25,7 @@ from clarilm_kedro.metrics.baselines import (
 from clarilm_kedro.metrics.question_quality import clean_question
 from clarilm_kedro.metrics.scoring import PREDICTION_COLUMNS
 from clarilm_kedro.pipelines.evaluation.schemas import DecodingOptions
+from clarilm_kedro.pipelines.evaluation.serving import served_replies
 from clarilm_kedro.tables import table
 
 logger = logging.getLogger(__name__)
@@ -54,11 +56,13 @@ def predict_with_model(
     threshold: float,
     benchmarks: pd.DataFrame,
     options: DecodingOptions,
+    adapter_server: AdapterServer | None = None,
 ) -> pd.DataFrame:
     """Decide by P(ask) against a threshold, then generate the reply with that decision forced.
 
     Greedy decoding alone gives degenerate decisions (a small model asks always or never), hence the threshold fitted on
-    the validation split.
+    the validation split. P(ask) is computed in this process also where a server generates, because the threshold was
+    fitted on numbers computed so.
 
     Args:
         system: Name of the system.
@@ -67,6 +71,7 @@ def predict_with_model(
         threshold: The system asks where P(ask) is at least this.
         benchmarks: The items.
         options: Lengths and batch size.
+        adapter_server: Starts llama.cpp on the adapter to generate the replies; None generates in this process.
 
     Returns:
         One prediction per item.
@@ -77,9 +82,13 @@ def predict_with_model(
     questions = list(benchmarks["question"])
     p_ask = [float(p) for p in ask_probabilities(base_model, adapter, questions, options.batch_size)]
     asks = [p >= threshold for p in p_ask]
-    texts = reply_given_decision(
-        base_model, adapter, questions, asks, max_new_tokens=options.max_new_tokens, batch_size=options.batch_size
-    )
+    if adapter_server is not None:
+        with adapter_server.greedy(base_model, adapter, options.max_new_tokens) as model:
+            texts = served_replies(questions, asks, model)
+    else:
+        texts = reply_given_decision(
+            base_model, adapter, questions, asks, max_new_tokens=options.max_new_tokens, batch_size=options.batch_size
+        )
     seconds = perf_counter() - started
     logger.info("%s: %d replies in %.1f s, asked %d of them.", system, len(texts), seconds, sum(asks))
     return predictions(_rows(benchmarks, Decisions(system, asks, p_ask, threshold), texts))

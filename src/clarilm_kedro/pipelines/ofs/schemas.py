@@ -185,7 +185,14 @@ PREFERENCES = {
     **MADE_BY,
 }
 PREFERENCE_STATISTICS = {"section": "str", "group": "str", "measure": "str", "value": "float64", "n": "int64"}
-SFT_ROWS = {"row_id": "str", "question": "str", "asks": "bool", "text": "str", "teacher": "str"}
+SFT_ROWS = {
+    "row_id": "str",
+    "question": "str",
+    "asks": "bool",
+    "text": "str",
+    "origin": "str",
+    "teacher": "str",
+}
 DPO_ROWS = {
     "row_id": "str",
     "question": "str",

@@ -1,5 +1,7 @@
 """Nodes of the training pipeline (paper, section 3.3.4 and 3.3.5)."""
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -14,24 +16,72 @@ from clarilm_kedro.finetuning.options import DpoOptions, SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.finetuning.sft import SftRow, train_sft
 from clarilm_kedro.finetuning.template import clarification_prompt, completion
-from clarilm_kedro.pipelines.training.schemas import CalibrationOptions, ClarilmDpoOptions, ClarilmSftOptions
+from clarilm_kedro.pipelines.training.rows import join_training_rows, select_in3_rows, select_log_rows
+from clarilm_kedro.pipelines.training.schemas import (
+    CalibrationOptions,
+    ClarilmDpoOptions,
+    ClarilmSftOptions,
+    Variant,
+    VariantOptions,
+    system_of,
+)
 from clarilm_kedro.tables import records
 from clarilm_kedro.text.hashing import stable_order
+
+__all__ = [
+    "align_clarilm_dpo",
+    "calibrate_ask_threshold",
+    "join_training_rows",
+    "sample_to_ask_rate",
+    "select_in3_rows",
+    "select_log_rows",
+    "sft_node",
+    "train_variant_sft",
+]
 
 _OF_THE_NODE = {"min_examples", "on_too_few", "ask_rate"}
 
 
-def train_clarilm_sft(
-    sft_train: pd.DataFrame,
+def sft_node(variant: Variant) -> Callable[..., TrainedAdapter]:
+    """Give the function of the node that trains a variant on rows (q, r+).
+
+    Args:
+        variant: Which one; names the MLflow run, and trains nothing where the options do not list it.
+
+    Returns:
+        :func:`train_variant_sft` for that variant.
+    """
+
+    def train(
+        rows: pd.DataFrame,
+        leakage_summary: pd.DataFrame,
+        base_model: BaseModelSpec,
+        options: ClarilmSftOptions,
+        launch: LaunchOptions,
+        variants: VariantOptions,
+    ) -> TrainedAdapter:
+        """Train the variant, or record that the options do not list it."""
+        if variant not in variants.train:
+            return TrainedAdapter.not_wanted()
+        return train_variant_sft(variant, rows, leakage_summary, base_model, options, launch)
+
+    train.__name__ = f"train_{variant}"
+    return train
+
+
+def train_variant_sft(
+    variant: Variant,
+    rows: pd.DataFrame,
     leakage_summary: pd.DataFrame,
     base_model: BaseModelSpec,
     options: ClarilmSftOptions,
     launch: LaunchOptions,
 ) -> TrainedAdapter:
-    """Fine-tune ClariLM on the chosen replies, with the "Need Clarification" part in the template (Eq. 5).
+    """Fine-tune on the chosen replies, with the "Need Clarification" part in the template (Eq. 5).
 
     Args:
-        sft_train: Columns question, asks, text.
+        variant: Names the run.
+        rows: Columns row_id, question, asks, text, origin.
         leakage_summary: What the leak guard found; it stands in the report, and training waits for it.
         base_model: The base model.
         options: How it is trained; below ``min_examples`` nothing is.
@@ -43,16 +93,17 @@ def train_clarilm_sft(
     Raises:
         ClarilmError: There are too few rows and ``on_too_few`` is ``fail``.
     """
+    used = sample_to_ask_rate(rows, options.ask_rate, options.seed)
     trained = train_sft(
-        _sft_rows(sample_to_ask_rate(sft_train, options.ask_rate, options.seed)),
+        _sft_rows(used),
         base_model,
         SftOptions(**options.model_dump(exclude=_OF_THE_NODE)),
         launch=launch,
-        run_name="clarilm_sft",
+        run_name=variant,
         min_examples=options.min_examples,
         on_too_few=options.on_too_few,
     )
-    return trained.with_report(leakage=records(leakage_summary))
+    return trained.with_report(leakage=records(leakage_summary), rows_by_origin=dict(Counter(used["origin"])))
 
 
 def sample_to_ask_rate(sft_train: pd.DataFrame, ask_rate: float | None, seed: int) -> pd.DataFrame:
@@ -88,6 +139,7 @@ def align_clarilm_dpo(
     base_model: BaseModelSpec,
     options: ClarilmDpoOptions,
     launch: LaunchOptions,
+    variants: VariantOptions,
 ) -> TrainedAdapter:
     """Align the SFT model with the preferences (Eq. 6).
 
@@ -98,6 +150,7 @@ def align_clarilm_dpo(
         base_model: The base model.
         options: How it is trained; below ``min_examples`` nothing is.
         launch: Where it is trained, and where an interrupted training is kept.
+        variants: Whether it is wanted at all.
 
     Returns:
         The adapter with its report, or the recorded skip.
@@ -105,6 +158,8 @@ def align_clarilm_dpo(
     Raises:
         ClarilmError: There are too few pairs and ``on_too_few`` is ``fail``.
     """
+    if "clarilm" not in variants.train:
+        return TrainedAdapter.not_wanted()
     if clarilm_sft_adapter.path is None:
         reason = clarilm_sft_adapter.report["reason"]
         return TrainedAdapter.skipped(f"DPO starts from the SFT model, whose training was skipped: {reason}")
@@ -131,6 +186,9 @@ def align_clarilm_dpo(
 
 def calibrate_ask_threshold(
     validation: pd.DataFrame,
+    sft_in3_adapter: TrainedAdapter,
+    sft_ql_adapter: TrainedAdapter,
+    sft_full_adapter: TrainedAdapter,
     clarilm_sft_adapter: TrainedAdapter,
     clarilm_adapter: TrainedAdapter,
     base_model: BaseModelSpec,
@@ -140,22 +198,31 @@ def calibrate_ask_threshold(
 
     Args:
         validation: Columns question, asks.
+        sft_in3_adapter: The model trained on IN3.
+        sft_ql_adapter: The model trained on Q^L.
+        sft_full_adapter: The model trained on Q^L, Q^G and IN3.
         clarilm_sft_adapter: ClariLM after SFT.
         clarilm_adapter: ClariLM after DPO.
         base_model: The base model, calibrated too, since it would else be judged at a threshold made for none.
         options: What is maximised.
 
     Returns:
-        System (base, clarilm-sft, clarilm) -> the fields of :class:`Calibration`; skipped, with a reason, where there
-        is no adapter or the rows do not suffice.
+        System (base, and every variant that is wanted) -> the fields of :class:`Calibration`; skipped, with a reason,
+        where there is no adapter or the rows do not suffice.
 
     Raises:
         ClarilmError: A system was skipped and ``on_too_few`` is ``fail``.
     """
+    trained: dict[Variant, TrainedAdapter] = {
+        "sft_in3": sft_in3_adapter,
+        "sft_ql": sft_ql_adapter,
+        "sft_full": sft_full_adapter,
+        "clarilm_sft": clarilm_sft_adapter,
+        "clarilm": clarilm_adapter,
+    }
     systems: dict[str, TrainedAdapter | None] = {
         "base": None,
-        "clarilm-sft": clarilm_sft_adapter,
-        "clarilm": clarilm_adapter,
+        **{system_of(variant): adapter for variant, adapter in trained.items() if adapter.wanted},
     }
     found = {system: _calibrate(adapter, validation, base_model, options) for system, adapter in systems.items()}
     skipped = [f"{system}: {each['reason']}" for system, each in found.items() if each["status"] == "skipped"]

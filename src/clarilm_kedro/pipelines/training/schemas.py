@@ -1,10 +1,43 @@
 """Options of the training pipeline."""
 
-from pydantic import Field
+from typing import Any, Literal, get_args
+
+from pydantic import Field, field_validator, model_validator
 
 from clarilm_kedro.finetuning.calibration import Objective
 from clarilm_kedro.finetuning.options import DpoOptions, OnTooFew, SftOptions
 from clarilm_kedro.options import Options
+
+#: The trained systems of the paper's Table 2.
+Variant = Literal["sft_in3", "sft_ql", "sft_full", "clarilm_sft", "clarilm"]
+
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+
+
+def system_of(variant: Variant) -> str:
+    """Name the system that a variant is in the results."""
+    return variant.replace("_", "-")
+
+
+class VariantOptions(Options):
+    """Which variants are trained and evaluated."""
+
+    train: list[Variant] = Field(["clarilm_sft", "clarilm"], description="Names of variants, as a list or with spaces.")
+    in3_rows: Literal["clean", "published"] = Field(
+        "clean", description="published keeps the IN3 training tasks that are test tasks too; the report says so."
+    )
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _names(cls, given: Any) -> Any:
+        """``kedro run --params`` splits at commas, so that names are given with spaces there."""
+        return given.split() if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _start(self) -> "VariantOptions":
+        if "clarilm" in self.train and "clarilm_sft" not in self.train:
+            raise ValueError("clarilm starts from clarilm_sft: list clarilm_sft too")
+        return self
 
 
 class ClarilmSftOptions(SftOptions):

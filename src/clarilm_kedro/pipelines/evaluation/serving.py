@@ -1,0 +1,50 @@
+"""Replies with a given decision from a server that holds the model: llama.cpp on an exported adapter."""
+
+from collections.abc import Sequence
+
+from clarilm_kedro.chat.stage import ask
+from clarilm_kedro.chat.types import ChatModel, ChatRequest, Kind
+from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.finetuning.template import Message, clarification_prompt, decision
+from clarilm_kedro.pipelines.stages import as_messages
+
+STAGE = "replies"
+
+
+def served_replies(questions: Sequence[str], asks: Sequence[bool], model: ChatModel) -> list[str]:
+    """Generate replies with the decision line already written, as the last message, which the server continues.
+
+    Args:
+        questions: User questions.
+        asks: Per question, whether the reply is to be a clarifying question.
+        model: Answers greedily; cuts off what is longer than its limit.
+
+    Returns:
+        Per question, the clarifying question or the answer; empty where nothing was said.
+
+    Raises:
+        ClarilmError: A call failed for another reason than an empty reply.
+    """
+    asked = list(zip(questions, asks, strict=True))
+    requests = [
+        ChatRequest(f"{number:08d}", as_messages(_begun(question, asks)), whole=False)
+        for number, (question, asks) in enumerate(asked)
+    ]
+    results, failures = ask(requests, model, stage=STAGE)
+    lost = failures[failures["kind"] != str(Kind.EMPTY)]
+    if len(lost):
+        raise ClarilmError(
+            f"{len(lost)} of {len(requests)} replies could not be had from '{model.name}'; the first error: "
+            f"{lost.iloc[0]['error']} Those received are stored: a new run asks only for what is missing. Or set "
+            "decoding.engine to transformers."
+        )
+    texts = {row_id: result.text for row_id, result in results.items()}
+    # llama.cpp gives the message back whole, with what it was begun with.
+    return [
+        texts.get(request.row_id, "").removeprefix(decision(asks)).strip()
+        for request, (_, asks) in zip(requests, asked, strict=True)
+    ]
+
+
+def _begun(question: str, asks: bool) -> list[Message]:
+    return [*clarification_prompt(question), {"role": "assistant", "content": decision(asks) + "\n"}]
