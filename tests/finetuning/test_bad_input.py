@@ -112,6 +112,10 @@ def test_an_adapter_of_another_base_model_does_not_answer(
 ) -> None:
     """The other one has the same shape, so that the adapter would fit it."""
     other = tiny.model_copy(update={"source": str(save_tiny_model(tmp_path / "other"))})
+    assert len(ask_probabilities(other, sft_adapter.path, ["Plan my trip."])) == 1  # a copy is no other model
+    model = load_model(other)
+    model.get_input_embeddings().weight.data.add_(1)
+    model.save_pretrained(other.source)
     with pytest.raises(ClarilmError, match=r"was trained on .* and base_model\.source is .*other"):
         ask_probabilities(other, sft_adapter.path, ["Plan my trip."])
 
@@ -152,6 +156,6 @@ def test_a_disk_that_fills_while_the_adapter_is_written_leaves_the_old_one(
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     model = PeftModel.from_pretrained(load_model(tiny), str(folder))
     with files_up_to(20_000), pytest.raises(Exception, match="os error 27"):
-        save_adapter(model, gathered_adapter(model), tiny, folder)
+        save_adapter(model, gathered_adapter(model), tiny, folder, None)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
