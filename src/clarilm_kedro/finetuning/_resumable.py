@@ -1,7 +1,7 @@
 """What our trainers share: order and counts that go on after an interruption. It imports torch and transformers."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,16 +14,21 @@ from clarilm_kedro.finetuning.flops import Batch, TrainingFlops
 
 class GroupedByLength(LengthGroupedSampler):
     """transformers' sampler, seeded by the epoch: it draws from torch's global generator, which a resumed run has not
-    where it was when the epoch began."""
+    where it was when the epoch began.
 
-    seed = 0
-    epoch = 0
+    Args:
+        step: Rows per optimizer step, over all processes.
+        lengths: Tokens of each row.
+        seed: Draws the order, with the epoch.
+        epoch: Tells the epoch that begins.
+    """
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+    def __init__(self, lengths: Sequence[int], step: int, seed: int, epoch: Callable[[], int]) -> None:
+        super().__init__(step, lengths=list(lengths))
+        self._seed, self._epoch = seed, epoch
 
     def __iter__(self) -> Any:
-        self.generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        self.generator = torch.Generator().manual_seed(self._seed + self._epoch())
         return super().__iter__()
 
 
@@ -36,25 +41,26 @@ class SortedWithinSteps(Sampler[int]):
     Args:
         lengths: Tokens of each row.
         step: Rows per optimizer step, over all processes.
-        seed: Draws the order.
+        seed: Draws the order, with the epoch.
+        epoch: Tells the epoch that begins. accelerate's ``set_epoch`` does not reach a sampler inside the batches of a
+            resumed training of several processes.
     """
 
-    def __init__(self, lengths: Sequence[int], step: int, seed: int) -> None:
-        self._lengths, self._step, self._seed = lengths, step, seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
+    def __init__(self, lengths: Sequence[int], step: int, seed: int, epoch: Callable[[], int]) -> None:
+        self._lengths, self._step, self._seed, self._epoch = lengths, step, seed, epoch
 
     def __len__(self) -> int:
         return len(self._lengths)
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        generator = torch.Generator().manual_seed(self._seed + self._epoch())
         order = torch.randperm(len(self._lengths), generator=generator).tolist()
         for start in range(0, len(order), self._step):
-            # The longest first: memory that does not suffice shows in the first step.
-            yield from sorted(order[start : start + self._step], key=self._lengths.__getitem__, reverse=True)
+            rows = order[start : start + self._step]
+            # The longest first: memory that does not suffice shows in the first step. A last step that is not full is
+            # left alone: processes fill it up with its first rows, and DPO would weigh the longest more.
+            whole = len(rows) == self._step
+            yield from sorted(rows, key=self._lengths.__getitem__, reverse=True) if whole else rows
 
 
 class Resumable:
@@ -79,12 +85,13 @@ class Resumable:
     state: Any
 
     def _get_train_sampler(self, *_: Any) -> Any:
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        if not self.grouped:
-            return SortedWithinSteps(self.lengths, batch, self.args.data_seed)
-        sampler = GroupedByLength(batch, lengths=list(self.lengths))
-        sampler.seed = self.args.data_seed
-        return sampler
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        kind = GroupedByLength if self.grouped else SortedWithinSteps
+        return kind(self.lengths, step, self.args.data_seed, self._epoch)
+
+    def _epoch(self) -> int:
+        """The epoch that begins or, in a resumed training, goes on; the state counts in fractions."""
+        return int((self.state.epoch or 0.0) + 1e-6)
 
     def log(self, logs: dict[str, float], *arguments: Any, **settings: Any) -> None:
         """Add tokens, seconds and rates to a point of the curve, over all processes."""
