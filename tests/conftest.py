@@ -1,11 +1,12 @@
 """What tests share: no telemetry, no network model hub, the real samples where they stand beside the project."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from project_copy import PROJECT, copy_of_the_project
 
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -16,8 +17,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A timing is never a test.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
-
-PROJECT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -33,16 +32,6 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real samples are not here (../shared/data)")
     return folder
-
-
-def copy_of_the_project(root: Path) -> Path:
-    """Copy what a run reads to a folder in which nothing has run yet."""
-    for name in ("conf", "data/01_raw/sample"):
-        shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("local"))
-    (root / "conf" / "local").mkdir()
-    shutil.copy(PROJECT / "pyproject.toml", root)
-    (root / "src").mkdir()  # Kedro wants the folder; the package itself is installed
-    return root
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from kedro.framework.startup import bootstrap_project
 from mlflow.tracking import MlflowClient
 
 from clarilm_kedro.commands import commands
-from conftest import copy_of_the_project
+from project_copy import copy_of_the_project
 from reconciliation import unbalanced
 
 pytestmark = pytest.mark.slow
