@@ -20,7 +20,6 @@ not in the figures, but told apart as start-up.
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ import psutil
 
 from machine import describe_machine
 from measure import Step, measure
+from peers import install_peer
 
 HERE = Path(__file__).parent
 PACKAGES = ("openai", "aiohttp", "httpx2", "pydantic")
@@ -113,28 +113,6 @@ def serving() -> Iterator[Server]:
             yield Server(process, int(process.stdout.readline()))
         finally:
             process.terminate()
-
-
-def install_curator(venvs: Path) -> str:
-    """Make curator's virtual environment, or find it made from the same lock file.
-
-    Args:
-        venvs: Folder of the virtual environments; 0.9 GB.
-
-    Returns:
-        Its interpreter.
-
-    Raises:
-        subprocess.CalledProcessError: It cannot be installed; pip has said why on the error output.
-    """
-    folder = venvs / "curator"
-    python, installed = folder / "bin" / "python", folder / "installed.lock"
-    if not installed.exists() or installed.read_bytes() != LOCK.read_bytes():
-        print(f"installing curator into {folder}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "-r", str(LOCK)], check=True)
-        shutil.copyfile(LOCK, installed)
-    return str(python)
 
 
 def command_of(program: str, url: str, store: Path, calls: int, in_flight: int, *, again: bool) -> tuple[str, ...]:
@@ -225,7 +203,7 @@ def main() -> None:
     pythons = {TEXT: sys.executable, SCHEMA: sys.executable, RAW: sys.executable}
     missing = None
     try:
-        pythons[CURATOR] = install_curator(given.venvs)
+        pythons[CURATOR] = str(install_peer(given.venvs / "curator", LOCK))
     except subprocess.CalledProcessError as error:
         missing = f"its installation failed with status {error.returncode}, and why is on the error output"
     most = max(given.in_flight)

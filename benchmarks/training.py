@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, ready_base_model, resolve_dtype
 from machine import describe_machine
 from measure import Step, measure
+from peers import install_peer
 from training_programs import Task
 from training_rows import make_pairs, make_rows, write_rows
 
@@ -54,29 +54,14 @@ class Run:
 
 
 def install(venvs: Path) -> str:
-    """Make LLaMA-Factory's virtual environment, or find it made from the same lock file.
+    """Make LLaMA-Factory's virtual environment, 2 GB, and give its interpreter.
 
     It imports torchaudio without using it for text, and that package has no build for this torch on a CPU; an empty
     module stands in for it.
-
-    Args:
-        venvs: Folder of the virtual environments; 2 GB.
-
-    Returns:
-        Its interpreter.
-
-    Raises:
-        subprocess.CalledProcessError: It cannot be installed; pip has said why on the error output.
     """
-    folder = venvs / "llamafactory"
-    python, installed = folder / "bin" / "python", folder / "installed.lock"
-    if not installed.exists() or installed.read_bytes() != LOCK.read_bytes():
-        print(f"installing LLaMA-Factory into {folder}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "-r", str(LOCK)], check=True)
-        (packages,) = folder.glob("lib/python*/site-packages")
-        (packages / "torchaudio.py").touch()
-        shutil.copyfile(LOCK, installed)
+    python = install_peer(venvs / "llamafactory", LOCK, "--no-deps")
+    (packages,) = python.parents[1].glob("lib/python*/site-packages")
+    (packages / "torchaudio.py").touch()
     return str(python)
 
 

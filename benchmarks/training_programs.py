@@ -159,17 +159,8 @@ def llama_factory(task: Task) -> None:
         "lora_alpha": LORA["alpha"],
         "lora_target": "all",
         "output_dir": str(Path(task.out) / "adapter"),
-        "per_device_train_batch_size": task.micro,
-        "gradient_accumulation_steps": task.batch // task.micro,
-        "learning_rate": task.learning_rate,
-        "lr_scheduler_type": "cosine",
-        "num_train_epochs": 1,
-        "seed": 0,
-        "logging_steps": 1,
-        "disable_tqdm": True,
+        **_schedule(task),
         "report_to": "none",
-        "use_cpu": True,
-        "bf16": task.bfloat16,
     }
     if not task.defaults:
         given |= {"disable_gradient_checkpointing": True, "dataloader_pin_memory": False}
@@ -209,9 +200,9 @@ def _hf_arguments(task: Task) -> Any:
     return TrainingArguments(**_hf_settings(task))
 
 
-def _hf_settings(task: Task) -> dict[str, Any]:
+def _schedule(task: Task) -> dict[str, Any]:
+    """What both libraries call the same."""
     return {
-        "output_dir": str(Path(task.out) / "checkpoints"),
         "per_device_train_batch_size": task.micro,
         "gradient_accumulation_steps": task.batch // task.micro,
         "learning_rate": task.learning_rate,
@@ -220,9 +211,16 @@ def _hf_settings(task: Task) -> dict[str, Any]:
         "seed": 0,
         "logging_steps": 1,
         "disable_tqdm": True,
-        "report_to": [],
         "use_cpu": True,
         "bf16": task.bfloat16,
+    }
+
+
+def _hf_settings(task: Task) -> dict[str, Any]:
+    return {
+        "output_dir": str(Path(task.out) / "checkpoints"),
+        **_schedule(task),
+        "report_to": [],
         "activation_checkpointing": False,
         "dataloader_pin_memory": False,
     }
