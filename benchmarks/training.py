@@ -31,6 +31,7 @@ from training_rows import make_pairs, make_rows, write_rows
 HERE = Path(__file__).parent
 LOCK = HERE / "training_llamafactory.lock"
 OURS, THEIRS = "ours", "LLaMA-Factory"
+BATCHED = f"{THEIRS}, 8 rows a pass"  # its examples have 1, transformers' own default is 8
 PEERS = {"sft": (OURS, THEIRS, "transformers Trainer"), "dpo": (OURS, THEIRS, "TRL DPOTrainer")}
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
 SHORT, MIXED = (1, 2), (1, 2, 4, 8, 16)  # sentences of an answer
@@ -80,8 +81,9 @@ def run(program: str, task: Task, python: str) -> Run:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     (out / "task.json").write_text(json.dumps(asdict(task)), encoding="utf-8")
-    interpreter = python if program == THEIRS else sys.executable
-    _, step = measure(HERE / "training_programs.py", program, str(out / "task.json"), python=interpreter)
+    name = program.partition(",")[0]
+    interpreter = python if name == THEIRS else sys.executable
+    _, step = measure(HERE / "training_programs.py", name, str(out / "task.json"), python=interpreter)
     found = Run(step, json.loads((out / "curve.json").read_text(encoding="utf-8")), out / "adapter")
     print(f"  {program}: {step.wall:.1f} s, {step.cpu:.1f} s of CPU, last loss {found.curve[-1]:.4f}", flush=True)
     return found
@@ -202,16 +204,21 @@ def equal_settings(methods: Sequence[str], root: Path, base: str, steps: int, ru
 def own_defaults(root: Path, base: str, steps: int, runs: int, python: str) -> None:
     """Measure SFT with each program's defaults on rows of mixed length, and print a table with held-out losses.
 
-    Ours sorts the rows of a step, two per forward pass, and takes bfloat16 where the processor computes in it;
-    LLaMA-Factory is as its examples for LoRA have it, bfloat16, gradient checkpointing, one row per forward pass.
+    Ours has a step's eight rows in one forward pass and takes bfloat16 where the processor computes in it;
+    LLaMA-Factory is as its examples for LoRA have it, bfloat16, gradient checkpointing, one row per forward pass, and
+    once more with eight.
     """
     rows = make_rows(8 * steps + 64, MIXED)
     write_rows(rows[64:], root / "mixed")
     write_rows(rows[:64], root / "held_out")
     spec = BaseModelSpec(source=base)
-    task = Task("sft", base, str(root / "mixed"), "", 8, 2, RATE["sft"], defaults=True)
-    ours = replace(task, out=str(root / OURS), bfloat16=resolve_dtype(spec) == "bfloat16")
-    found = in_turns({OURS: ours, THEIRS: replace(task, out=str(root / THEIRS), bfloat16=True, micro=1)}, runs, python)
+    task = Task("sft", base, str(root / "mixed"), "", 8, 8, RATE["sft"], defaults=True)
+    tasks = {
+        OURS: replace(task, out=str(root / "ours"), bfloat16=resolve_dtype(spec) == "bfloat16"),
+        THEIRS: replace(task, out=str(root / "theirs"), bfloat16=True, micro=1),
+        BATCHED: replace(task, out=str(root / "batched"), bfloat16=True),
+    }
+    found = in_turns(tasks, runs, python)
     losses = {program: held_out_loss(base, each[-1].adapter, root / "held_out") for program, each in found.items()}
     print(f"\nSFT, {steps} steps of 8, own defaults, answers of {MIXED} sentences; losses are held-out ones\n")
     _say(table(found, 8 * steps, losses))

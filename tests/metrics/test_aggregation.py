@@ -25,6 +25,7 @@ def _scores(system: str, needs: np.ndarray, asked: np.ndarray, benchmark: str = 
         known = {
             "benchmark": benchmark,
             "system": system,
+            "seed": 0,
             "item_id": f"{i:03d}",
             "needs_clarification": bool(need),
             "asked": bool(ask),

@@ -57,6 +57,7 @@ def _predictions(items: pd.DataFrame, system: str) -> pd.DataFrame:
             {
                 "benchmark": row["benchmark"],
                 "system": system,
+                "seed": 0,
                 "item_id": row["item_id"],
                 "text": HOSTILE if i else "",
                 "asked": i % 2 == 0,

@@ -46,6 +46,7 @@ def _said(system: str, by_item: dict[str, tuple[bool, str, bool]]) -> pd.DataFra
         {
             "benchmark": "in3",
             "system": system,
+            "seed": 0,
             "item_id": item,
             "text": question,
             "asked": asked,

@@ -36,6 +36,7 @@ PARAMETERS: dict[str, Any] = {
 SFT_COLUMNS = {"row_id": "str", "question": "str", "asks": "bool", "text": "str", "teacher": "str"}
 OUR_TEST_COLUMNS = {
     "item_id": "str", "question": "str", "needs_clarification": "bool", "reference": "str", "references": "object",
+    "facet": "str",
     "teacher": "str",
 }  # fmt: skip
 
@@ -63,11 +64,16 @@ def _our_test(n: int) -> pd.DataFrame:
             "needs_clarification": i % 2 == 1,
             "reference": "Which genre?",
             "references": np.array(["Which genre?"] if i % 2 else [], dtype=object),
+            "facet": "Genre" if i % 2 else "",
             "teacher": "sample-teacher",
         }
         for i in range(n)
     ]
     return table(rows, OUR_TEST_COLUMNS)
+
+
+def _detail(inquiry: str) -> dict[str, str]:
+    return {"description": "", "importance": "2", "inquiry": inquiry}
 
 
 def _in3(n: int) -> Records:
@@ -76,7 +82,7 @@ def _in3(n: int) -> Records:
             "category": "Food",
             "task": f"Find recipe number {i}",
             "vague": i % 4 > 0,
-            "missing_details": [{"inquiry": "Which dish?"}, {"inquiry": "How many guests?"}] if i % 4 else [],
+            "missing_details": [_detail("Which dish?"), _detail("How many guests?")] if i % 4 else [],
         }
         for i in range(n)
     ]

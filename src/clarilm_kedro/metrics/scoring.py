@@ -25,6 +25,7 @@ from clarilm_kedro.text.hashing import stable_order
 PREDICTION_COLUMNS = {
     "benchmark": "str",
     "system": "str",
+    "seed": "int64",
     "item_id": "str",
     "text": "str",
     "asked": "bool",
@@ -36,6 +37,7 @@ PREDICTION_COLUMNS = {
 ROW_SCORE_COLUMNS = {
     "benchmark": "str",
     "system": "str",
+    "seed": "int64",
     "item_id": "str",
     "needs_clarification": "bool",
     "asked": "bool",
@@ -88,7 +90,7 @@ def score_rows(benchmarks: pd.DataFrame, predictions: pd.DataFrame, options: Sco
     has_reference = np.array([len(each) > 0 for each in rows["references"]], dtype=bool)
     quality = _quality(rows[rows["needs_clarification"].to_numpy() & has_reference & counts], benchmarks, options)
     scores = pd.concat([correct[list(ROW_SCORE_COLUMNS)], quality]).astype(ROW_SCORE_COLUMNS)
-    return scores.sort_values(["benchmark", "system", "item_id", "metric"], ignore_index=True)
+    return scores.sort_values(["benchmark", "system", "seed", "item_id", "metric"], ignore_index=True)
 
 
 def check_complete(benchmarks: pd.DataFrame, predictions: pd.DataFrame) -> None:
@@ -98,7 +100,7 @@ def check_complete(benchmarks: pd.DataFrame, predictions: pd.DataFrame) -> None:
         ClarilmError: Names the system, the benchmark and an item.
     """
     items = set(map(tuple, benchmarks[_KEY].to_numpy()))
-    for system, rows in predictions.groupby("system"):
+    for (system, _), rows in predictions.groupby(["system", "seed"]):
         keys = list(map(tuple, rows[_KEY].to_numpy()))
         wrong = sorted(items.symmetric_difference(keys))
         if wrong or len(keys) != len(set(keys)):
@@ -169,7 +171,7 @@ def _quality(rows: pd.DataFrame, benchmarks: pd.DataFrame, options: ScoringOptio
     # A reference of stop words only agrees with an empty question, but not asking is no question at all.
     wide.loc[~asked, list(QUALITY_METRICS)] = 0.0
     return wide.melt(
-        id_vars=["benchmark", "system", "item_id", "needs_clarification", "asked", "parsed"],
+        id_vars=["benchmark", "system", "seed", "item_id", "needs_clarification", "asked", "parsed"],
         value_vars=list(QUALITY_METRICS),
         var_name="metric",
         value_name="value",

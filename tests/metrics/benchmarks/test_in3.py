@@ -24,7 +24,7 @@ ROW = {
 def test_vague_row() -> None:
     content = parse_in3(ROW)
     assert (content.question, content.needs_clarification, content.category) == ("Find a recipe.", True, "Food")
-    assert content.references == ("Which dish?",)
+    assert (content.references, content.importances, content.facets) == (("Which dish?",), (3,), ("Dish", "Time"))
 
 
 def test_clear_row_has_no_references() -> None:
@@ -38,6 +38,7 @@ def test_clear_row_has_no_references() -> None:
         ({"vague": "true"}, "bad_label"),
         ({"missing_details": None}, "bad_details"),
         ({"missing_details": ["Which?"]}, "bad_details"),
+        ({"missing_details": [{"inquiry": "Which?", "importance": "high"}]}, "bad_importance"),
     ],
 )
 def test_other_forms_are_refused(change: dict[str, object], reason: str) -> None:

@@ -18,12 +18,14 @@ def test_rows_are_ordered_by_id_and_clear_ones_have_no_reference() -> None:
                 np.array([], dtype=object),
                 np.array(["Which genre?"], dtype=object),
             ],  # as Parquet gives them
+            "facet": ["", "Genre"],
             "teacher": ["t", "t"],
         }
     )
     items = our_test_items(rows)
     assert list(items["item_id"]) == ["a", "b"]
     assert list(items["references"]) == [["Which genre?"], []]
+    assert list(items["facets"]) == [["Genre"], []]
     assert list(items["benchmark"]) == ["our_test"] * 2
 
 

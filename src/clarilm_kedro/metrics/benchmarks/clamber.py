@@ -13,7 +13,7 @@ def parse_clamber(data: Mapping[str, Any]) -> Content:
 
     Args:
         data: ``question`` (text), ``require_clarification`` (0 or 1), ``clarifying_question`` (text, empty where none
-            is needed), ``category`` (FD, LA, MC), ``subclass``.
+            is needed), ``category`` (FD, LA, MC), ``subclass``, ``context`` (empty in the published file).
 
     Raises:
         RowError: A field is missing or of another type.
@@ -21,4 +21,11 @@ def parse_clamber(data: Mapping[str, Any]) -> Content:
     question, needs = required_text(data, "question"), required_label(data, "require_clarification")
     reference = optional_text(data, "clarifying_question")
     references = (reference,) if needs and reference else ()
-    return Content(question, needs, references, optional_text(data, "category"), optional_text(data, "subclass"))
+    return Content(
+        question,
+        needs,
+        references,
+        context=optional_text(data, "context"),
+        category=optional_text(data, "category"),
+        subclass=optional_text(data, "subclass"),
+    )

@@ -11,7 +11,8 @@ def our_test_items(our_test: pd.DataFrame) -> pd.DataFrame:
     """Bring Our-test into the one shape.
 
     Args:
-        our_test: Columns item_id, question, needs_clarification, references (list; the clarifying question if needed).
+        our_test: Columns item_id, question, needs_clarification, references (list; the clarifying question if needed),
+            facet (the one that the reasoning model chose, "" if none).
 
     Returns:
         A benchmark table, ordered by item id.
@@ -25,6 +26,7 @@ def our_test_items(our_test: pd.DataFrame) -> pd.DataFrame:
                 "question": row["question"],
                 "needs_clarification": row["needs_clarification"],
                 "references": list(row["references"]) if row["needs_clarification"] else [],
+                "facets": [row["facet"]] if row["needs_clarification"] and row["facet"] else [],
                 "category": "",
                 "subclass": "",
             }

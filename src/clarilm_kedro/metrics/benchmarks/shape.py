@@ -4,8 +4,11 @@ Columns of a benchmark table:
     benchmark: ``our_test``, ``in3`` or ``clamber``.
     item_id: Key within the benchmark, made from the row's position (published questions repeat, so text is no key).
     question: What the user asked.
+    context: What was said before the question, "" if nothing.
     needs_clarification: The gold label.
     references: Gold clarifying questions, a list; empty where none is needed.
+    importances: The importance of each reference, a list as long, larger is more important; empty if the benchmark has none.
+    facets: Gold facets that a question should ask for, a list; empty where none is needed or the benchmark has none.
     category: The benchmark's own grouping, "" if it has none.
     subclass: A finer grouping, "" if it has none.
 
@@ -27,8 +30,11 @@ COLUMNS = {
     "benchmark": "str",
     "item_id": "str",
     "question": "str",
+    "context": "str",
     "needs_clarification": "bool",
     "references": "object",
+    "importances": "object",
+    "facets": "object",
     "category": "str",
     "subclass": "str",
 }
@@ -43,6 +49,9 @@ class Content:
         question: What the user asked.
         needs_clarification: The gold label.
         references: Gold clarifying questions.
+        importances: Of each reference, larger is more important; empty if the benchmark has none.
+        facets: Gold facets.
+        context: What was said before the question.
         category: The benchmark's own grouping.
         subclass: A finer grouping.
     """
@@ -50,6 +59,9 @@ class Content:
     question: str
     needs_clarification: bool
     references: tuple[str, ...]
+    importances: tuple[int, ...] = ()
+    facets: tuple[str, ...] = ()
+    context: str = ""
     category: str = ""
     subclass: str = ""
 
@@ -108,8 +120,15 @@ def read_rows(
 
 
 def items_frame(items: list[dict[str, Any]]) -> pd.DataFrame:
-    """Make a benchmark table, typed also when it is empty."""
-    return table([{**item, "references": list(item["references"])} for item in items], COLUMNS)
+    """Make a benchmark table, typed also when it is empty.
+
+    Args:
+        items: One dictionary per item; ``context``, ``importances`` and ``facets`` may be left out.
+    """
+    nothing: dict[str, Any] = {"context": "", "importances": (), "facets": ()}
+    lists = ("references", "importances", "facets")
+    full = [{**nothing, **item} for item in items]
+    return table([{**item, **{name: list(item[name]) for name in lists}} for item in full], COLUMNS)
 
 
 def required_text(data: Mapping[str, Any], field: str) -> str:

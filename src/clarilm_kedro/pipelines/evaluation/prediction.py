@@ -40,12 +40,14 @@ class Decisions:
         asks: Whether it asks.
         p_ask: Probability of asking, where the system has one.
         threshold: What the probability was held against, where it was.
+        seed: Of the draw, where replies are drawn; 0 where they are greedy or need no drawing.
     """
 
     system: str
     asks: Sequence[bool]
     p_ask: Sequence[float | None]
     threshold: float | None = None
+    seed: int = 0
 
 
 def predict_with_model(
@@ -129,9 +131,9 @@ def predict_bars(
 
 
 def predictions(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Build a table of predictions, typed also when it is empty, ordered by benchmark, system and item."""
+    """Build a table of predictions, typed also when it is empty, ordered by benchmark, system, seed and item."""
     frame = table(rows, PREDICTION_COLUMNS)
-    return frame.sort_values(["benchmark", "system", "item_id"], ignore_index=True)
+    return frame.sort_values(["benchmark", "system", "seed", "item_id"], ignore_index=True)
 
 
 def threshold_of(system: str, calibrations: Mapping[str, Mapping[str, Any]]) -> float:
@@ -151,6 +153,7 @@ def _rows(benchmarks: pd.DataFrame, decided: Decisions, texts: Sequence[str]) ->
         {
             "benchmark": benchmark,
             "system": decided.system,
+            "seed": decided.seed,
             "item_id": item_id,
             "text": text,
             "asked": asked,

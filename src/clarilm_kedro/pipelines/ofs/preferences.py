@@ -65,6 +65,7 @@ def build_training_tables(
             "text": row["text"],
             "reference": row["text"],
             "references": [row["text"]] if row["choice_kind"] == "ask" else [],
+            "facet": row["facet"],
             "origin": row["origin"],
             "teacher": row["teacher"],
             "split": row["split"],

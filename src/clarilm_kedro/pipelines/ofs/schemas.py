@@ -208,5 +208,6 @@ OUR_TEST = {
     "needs_clarification": "bool",
     "reference": "str",
     "references": "object",
+    "facet": "str",
     "teacher": "str",
 }

@@ -161,5 +161,6 @@ def _test_item(row: dict[str, Any]) -> dict[str, Any]:
         "needs_clarification": row["asks"],
         "reference": row["text"],
         "references": [row["text"]] if row["asks"] else [],
+        "facet": "",
         "teacher": row["teacher"],
     }
