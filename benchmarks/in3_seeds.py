@@ -23,7 +23,8 @@ from clarilm_kedro.finetuning.sft import train_sft
 from clarilm_kedro.finetuning.template import clarification_prompt, completion
 from clarilm_kedro.logs.reading import read_records
 from clarilm_kedro.metrics.baselines import BaselineOptions, fit_tf_idf
-from clarilm_kedro.metrics.bootstrap import BootstrapOptions, metric_interval
+from clarilm_kedro.metrics.bootstrap import BootstrapOptions, sums_intervals
+from clarilm_kedro.metrics.resampling import necessity_of, outcome_counts
 from clarilm_kedro.pipelines.held_out import ClusterRule, LeakageOptions, collect_benchmark_questions
 from clarilm_kedro.pipelines.ofs.examples import clean_in3_train
 from clarilm_kedro.pipelines.ofs.schemas import SEED_QUESTIONS
@@ -162,7 +163,8 @@ def score(p_held_out: Sequence[float], held_out: pd.Series, p_test: Sequence[flo
     fitted = fit_threshold(p_held_out, list(held_out))
     needs, asked = tests.to_numpy(), np.asarray(p_test) >= fitted.threshold
     drawn = BootstrapOptions.model_validate({})
-    macro = metric_interval(needs, asked, "f1_macro", drawn)
+    counts = outcome_counts(needs, asked[:, None], np.ones_like(asked)[:, None])
+    (macro,) = sums_intervals(counts, lambda sums, n: necessity_of(sums, "f1_macro")[..., None], drawn)
     of_test, of_held_out = fit_threshold(p_test, list(tests)).auc, fitted.auc
     assert of_test is not None
     assert of_held_out is not None

@@ -77,7 +77,7 @@ def ours(task: Task) -> None:
     trainer.add_callback(_measured(task))
     trainer.train()
     model = trainer.accelerator.unwrap_model(trainer.model)
-    save_adapter(model, gathered_adapter(model), base, Path(task.out) / "adapter")
+    save_adapter(model, gathered_adapter(model), base, Path(task.out) / "adapter", None)
 
 
 def plain(task: Task) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.metrics.bertscore import BertScore, BertScoreOptions, _LocalFolder, get_bert_score, score_hash
+from clarilm_kedro.metrics.bertscore import BertScore, BertScoreOptions, _LocalFolder, score_hash
+from clarilm_kedro.metrics.question_quality import as_targets
+from clarilm_kedro.metrics.score_cache import ScoreCache
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,8 @@ def test_a_pair_is_scored_once(scorer: BertScore) -> None:
 @pytest.mark.parametrize("combine", ["max", "mean", "first", "concat"])
 def test_several_references(scorer: BertScore, combine: str) -> None:
     references = ["Which city?", "What is your budget?"]
-    value = scorer.f1_of_items(["Which town?"], [references], combine)[0]  # type: ignore[arg-type]
+    targets = as_targets(references, combine)  # type: ignore[arg-type]
+    value = scorer.f1_of_items(["Which town?"], [targets], combine)[0]  # type: ignore[arg-type]
     by_pair = scorer.f1([("Which town?", each) for each in [*references, " ".join(references)]])
     expected = {"max": max(by_pair[:2]), "mean": sum(by_pair[:2]) / 2, "first": by_pair[0], "concat": by_pair[2]}
     assert value == pytest.approx(expected[combine])
@@ -107,8 +110,38 @@ def test_hash_names_all_that_matters() -> None:
     assert score_hash(BertScoreOptions(batch_size=1)) == score_hash(BertScoreOptions())
 
 
-def test_shared_scorer_is_one_per_options() -> None:
-    assert get_bert_score(BertScoreOptions()) is get_bert_score(BertScoreOptions())
+def test_scores_of_an_earlier_run_need_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, pairs = ScoreCache(tmp_path / "scores.sqlite"), [("Which city?", "Which town?"), ("Which city?", "Budget?")]
+    scores = BertScore(BertScoreOptions(), cache).f1(pairs)
+    monkeypatch.setattr(BertScore, "_loaded", lambda self: pytest.fail("the model was loaded"))
+    assert BertScore(BertScoreOptions(), cache).f1(pairs) == scores
+    with pytest.raises(pytest.fail.Exception):
+        BertScore(BertScoreOptions(num_layers=5), cache).f1(pairs)
+
+
+def test_cached_scores_under_idf_hold_for_the_same_references_only(tmp_path: Path) -> None:
+    cache, pair = ScoreCache(tmp_path / "scores.sqlite"), [("Which city?", "Which town?")]
+    scores = []
+    for references in (["Which city?", "Which town?"], ["Which river?", "Whose town?"]):
+        scorer = BertScore(BertScoreOptions(idf=True), cache)
+        scorer.fit_idf(references)
+        scores += scorer.f1(pair)
+    assert scores[0] != pytest.approx(scores[1], abs=1e-3)
+
+
+def test_equals_the_library_called_by_itself(scorer: BertScore) -> None:
+    """The library's own call on texts without the two faults that are mended here (empty text, no length limit)."""
+    from bert_score import score as library_score
+
+    from clarilm_kedro.text.packaged import packaged_path
+
+    pairs = [("Which city are you in?", "What town do you live in?"), ("What budget?", "How much can you spend on it?")]
+    questions, references = ([pair[side] for pair in pairs] for side in (0, 1))
+    folder = _LocalFolder(packaged_path("packaged:minilm"))
+    _, _, expected = library_score(
+        questions, references, model_type=folder, num_layers=6, nthreads=0, use_fast_tokenizer=True
+    )
+    assert scorer.f1(pairs) == pytest.approx([float(value) for value in expected], abs=1e-5)
 
 
 @pytest.mark.parametrize(

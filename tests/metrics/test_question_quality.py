@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarilm_kedro.metrics.question_quality import (
+    as_targets,
     clean_question,
     content_tokens,
     question_overlap,
@@ -37,7 +38,7 @@ def test_worked_example_of_one_reference() -> None:
 
 @pytest.mark.parametrize(("combine", "f1"), [("max", 0.5), ("mean", 1 / 3), ("concat", 0.5), ("first", 0.5)])
 def test_worked_example_of_three_references(combine: str, f1: float) -> None:
-    overlap = question_overlap("Could you tell me your budget and which city?", THREE, combine)  # type: ignore[arg-type]
+    overlap = question_overlap("Could you tell me your budget and which city?", as_targets(THREE, combine), combine)  # type: ignore[arg-type]
     assert overlap.f1 == pytest.approx(f1)
 
 

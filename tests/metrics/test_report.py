@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clarilm_kedro.metrics.aggregation import COIN, COMPARISON_COLUMNS, RESULT_COLUMNS
+from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS
 from clarilm_kedro.metrics.benchmarks.shape import items_frame
+from clarilm_kedro.metrics.comparing import COIN, COMPARISON_COLUMNS
 from clarilm_kedro.metrics.report import ReportOptions, Skipped, build_report, build_results_page, choose_examples
 from clarilm_kedro.metrics.scoring import PREDICTION_COLUMNS
 from clarilm_kedro.tables import table

@@ -6,6 +6,7 @@ import pytest
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.metrics.benchmarks.shape import items_frame
 from clarilm_kedro.metrics.scoring import (
+    FACET_METRICS,
     PREDICTION_COLUMNS,
     QUALITY_METRICS,
     ROW_SCORE_COLUMNS,
@@ -82,7 +83,7 @@ def test_one_row_per_item_and_metric() -> None:
     assert [_value(scores, item, "correct") for item in "abcd"] == [1, 0, 0, 0]  # d is unparsed: counts as an answer
     assert _value(scores, "a", "token_f1") == 1.0  # the better of two references
     assert _value(scores, "a", "bertscore_f1") == pytest.approx(1.0, abs=1e-5)
-    assert [_value(scores, "b", metric) for metric in QUALITY_METRICS] == [0, 0, 0, 0]  # not asked
+    assert [_value(scores, "b", metric) for metric in QUALITY_METRICS] == [0] * 6  # not asked, nothing said
     with_quality = set(scores.loc[scores["metric"] == "token_f1", "item_id"])
     assert with_quality == {"a", "b"}  # c needs no question, d has no reference
 
@@ -97,6 +98,32 @@ def test_not_asking_does_not_agree_with_a_reference_of_stop_words() -> None:
     items = _items().iloc[[1]].assign(references=[["What for?"]])
     scores = score_rows(items, _said("s", {"b": (False, "", True)}), OPTIONS)
     assert _value(scores, "b", "token_f1") == 0.0
+
+
+def test_a_text_that_does_not_ask_counts_under_gold_text_only() -> None:
+    said = _some()
+    said.loc[said["item_id"] == "b", "text"] = "For how many people? I booked for two."
+    scores = score_rows(_items(), said, OPTIONS)
+    assert (_value(scores, "b", "token_f1"), _value(scores, "b", "bertscore_f1")) == (0, 0)
+    assert _value(scores, "b", "token_f1_text") == pytest.approx(2 * 1 / (1 + 2))
+    assert 0 < _value(scores, "b", "bertscore_f1_text") < 1
+
+
+def test_the_most_important_reference() -> None:
+    items = _items().iloc[[0]].assign(importances=[[1, 3]])
+    by_policy = {
+        policy: _value(score_rows(items, _some().iloc[[0]], ScoringOptions(references=policy)), "a", "token_f1")  # type: ignore[arg-type]
+        for policy in ("max", "first", "top_importance")
+    }
+    assert by_policy == {"max": 1, "first": 1, "top_importance": 0}
+
+
+def test_facets_that_a_question_asks_for() -> None:
+    items = _items().assign(facets=[["Genre", "Year"], ["Number of people"], [], []])
+    scores = score_rows(items, _some(), OPTIONS)
+    assert _value(scores, "a", "facet_recall_exact") == 0.5
+    assert _value(scores, "b", "facet_recall_cosine") == 0
+    assert set(scores.loc[scores["metric"].isin(FACET_METRICS), "item_id"]) == {"a", "b"}
 
 
 def test_policies_for_unparsed_replies() -> None:

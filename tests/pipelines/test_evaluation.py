@@ -15,11 +15,13 @@ from kedro.runner import SequentialRunner
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.logs.records import Record, Records
-from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS, ComparisonOptions
+from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS, CategoryOptions
 from clarilm_kedro.metrics.baselines import BaselineOptions
+from clarilm_kedro.metrics.comparing import ComparisonOptions
 from clarilm_kedro.metrics.report import ReportOptions
-from clarilm_kedro.metrics.scoring import PREDICTION_COLUMNS, ScoringOptions
-from clarilm_kedro.pipelines.evaluation import create_pipeline, nodes
+from clarilm_kedro.metrics.score_cache import ScoreCache
+from clarilm_kedro.metrics.scoring import FACET_METRICS, PREDICTION_COLUMNS, QUALITY_METRICS, ScoringOptions
+from clarilm_kedro.pipelines.evaluation import create_pipeline, nodes, scoring
 from clarilm_kedro.pipelines.evaluation.prediction import predict_bars, predictions, threshold_of
 from clarilm_kedro.pipelines.evaluation.schemas import BenchmarkOptions, DecodingOptions
 from clarilm_kedro.pipelines.training.rows import IN3_TESTED
@@ -31,6 +33,7 @@ PARAMETERS: dict[str, Any] = {
     "params:evaluation.baselines": BaselineOptions(),
     "params:evaluation.scoring": ScoringOptions(),
     "params:evaluation.comparison": ComparisonOptions(resamples=200),
+    "params:evaluation.categories": CategoryOptions(resamples=200, min_items=2),
     "params:evaluation.report": ReportOptions(),
 }
 SFT_COLUMNS = {"row_id": "str", "question": "str", "asks": "bool", "text": "str", "teacher": "str"}
@@ -146,7 +149,7 @@ def tiny_adapter(tiny_base: BaseModelSpec, tmp_path_factory: pytest.TempPathFact
     return TrainedAdapter(folder, {"status": "trained"})
 
 
-def _inputs(base: BaseModelSpec, adapter: TrainedAdapter, **changes: Any) -> dict[str, Any]:
+def _inputs(base: BaseModelSpec, adapter: TrainedAdapter, cache: Path, **changes: Any) -> dict[str, Any]:
     fitted = {"threshold": 0.5, "status": "fitted"}
     inputs = {
         "our_test": _our_test(6),
@@ -162,6 +165,7 @@ def _inputs(base: BaseModelSpec, adapter: TrainedAdapter, **changes: Any) -> dic
         "calibrations": {"base": {**fitted, "threshold": 0.45}, "clarilm-sft": fitted, "clarilm": fitted},
         "log_statistics": pd.DataFrame({"source": ["sharegpt"], "sessions": [3]}),
         "adapter_server": None,
+        "score_cache": ScoreCache(cache / "scores.sqlite"),
     }
     return {**inputs, **PARAMETERS, **changes}
 
@@ -198,7 +202,7 @@ def test_bars() -> None:
     said = predict_bars(items, _sft_rows(20), _sft_rows(8, first=20), BaselineOptions())
     assert list(said.columns) == list(PREDICTION_COLUMNS)
     by_system = dict(list(said.groupby("system")))
-    assert set(by_system) == {"always-ask", "never-ask", "random", "tf-idf"}
+    assert set(by_system) == {"always-ask", "never-ask", "random", "echo", "tf-idf"}
     assert by_system["always-ask"]["asked"].all()
     assert not by_system["never-ask"]["asked"].any()
     assert (by_system["never-ask"]["question"] == "").all()
@@ -214,7 +218,7 @@ def test_bars() -> None:
 def test_bars_without_training_rows() -> None:
     items, _ = nodes.collect_benchmarks(_our_test(4), Records(), Records(), BenchmarkOptions())
     said = predict_bars(items, _sft_rows(0), _sft_rows(0), BaselineOptions())
-    assert set(said["system"]) == {"always-ask", "never-ask", "random"}
+    assert set(said["system"]) == {"always-ask", "never-ask", "random", "echo"}
     assert (said.loc[said["system"] == "random", "p_ask"] == 0.5).all()
 
 
@@ -266,12 +270,12 @@ def test_what_was_skipped_is_explained() -> None:
     ]
 
 
-def test_whole_slice(tiny_base: BaseModelSpec, tiny_adapter: TrainedAdapter) -> None:
-    out = _run(_inputs(tiny_base, tiny_adapter))
+def test_whole_slice(tiny_base: BaseModelSpec, tiny_adapter: TrainedAdapter, tmp_path: Path) -> None:
+    out = _run(_inputs(tiny_base, tiny_adapter, tmp_path))
     results = out["results_table"]
     assert tuple(results.columns) == RESULT_COLUMNS
     assert list(results["benchmark"].unique()) == ["our_test", "in3", "clamber"]
-    systems = ["always-ask", "never-ask", "random", "tf-idf", "base", "clarilm-sft", "clarilm"]
+    systems = ["always-ask", "never-ask", "random", "echo", "tf-idf", "base", "clarilm-sft", "clarilm"]
     assert list(results["system"]) == systems * 3
     teachers = dict(zip(results["system"], results["teacher"], strict=True))
     assert [teachers[name] for name in ("always-ask", "base", "tf-idf", "clarilm")] == [
@@ -290,13 +294,9 @@ def test_whole_slice(tiny_base: BaseModelSpec, tiny_adapter: TrainedAdapter) -> 
     assert not np.allclose(base["p_ask"], clarilm["p_ask"])  # the adapter is in use
     assert (said.loc[~said["asked"], "question"] == "").all()
 
-    assert set(out["row_scores"]["metric"]) == {
-        "correct",
-        "token_f1",
-        "token_precision",
-        "token_recall",
-        "bertscore_f1",
-    }
+    assert set(out["row_scores"]["metric"]) == {"correct", *QUALITY_METRICS, *FACET_METRICS}
+    assert len(out["comparison_matrix"]) == 3 * 8 * 7 / 2
+    assert set(out["category_results"]["benchmark"]) == {"in3", "clamber"}
     assert "coin at its ask rate" in set(out["comparisons"]["other"])
     assert out["skipped_stages"] == [{"what": "FM-LOG", "reason": "3 examples are fewer than 20."}]
     assert "| clarilm " in out["results_markdown"]
@@ -307,12 +307,13 @@ def test_whole_slice(tiny_base: BaseModelSpec, tiny_adapter: TrainedAdapter) -> 
     _parse(out["results_html"])
 
 
-def test_nothing_mined_still_gives_the_bars_and_the_base(tiny_base: BaseModelSpec) -> None:
+def test_nothing_mined_still_gives_the_bars_and_the_base(tiny_base: BaseModelSpec, tmp_path: Path) -> None:
     skipped = TrainedAdapter.skipped("0 rows are fewer than 20.")
     out = _run(
         _inputs(
             tiny_base,
             skipped,
+            tmp_path,
             our_test=_our_test(0),
             sft_train=_sft_rows(0),
             validation=_sft_rows(0),
@@ -321,7 +322,7 @@ def test_nothing_mined_still_gives_the_bars_and_the_base(tiny_base: BaseModelSpe
         )
     )
     results = out["results_table"]
-    assert list(results["system"]) == ["always-ask", "never-ask", "random", "base"] * 2
+    assert list(results["system"]) == ["always-ask", "never-ask", "random", "echo", "base"] * 2
     assert set(results["teacher"]) == {"none"}
     assert set(out["comparisons"]["system"]) == {"base"}
     assert {each["what"] for each in out["skipped_stages"]} == {
@@ -330,10 +331,10 @@ def test_nothing_mined_still_gives_the_bars_and_the_base(tiny_base: BaseModelSpe
     assert "there is no teacher to name" in out["report"]
 
 
-def test_no_benchmark_at_all(tiny_base: BaseModelSpec) -> None:
+def test_no_benchmark_at_all(tiny_base: BaseModelSpec, tmp_path: Path) -> None:
     skipped = TrainedAdapter.skipped("0 rows are fewer than 20.")
     none = {"our_test": _our_test(0), "in3_test": Records(), "clamber": Records()}
-    out = _run(_inputs(tiny_base, skipped, **none))
+    out = _run(_inputs(tiny_base, skipped, tmp_path, **none))
     assert out["results_table"].empty
     assert "nothing to score" in out["results_markdown"]
     assert "nothing to score" in out["report"]
@@ -341,14 +342,23 @@ def test_no_benchmark_at_all(tiny_base: BaseModelSpec) -> None:
 
 def test_tables_survive_parquet(tiny_base: BaseModelSpec, tmp_path: Path) -> None:
     skipped = TrainedAdapter.skipped("0 rows are fewer than 20.")
-    out = _run(_inputs(tiny_base, skipped))
+    out = _run(_inputs(tiny_base, skipped, tmp_path))
     reloaded = {}
-    for name in ("benchmarks", "predictions", "row_scores", "results_table", "comparisons", "quality_floors"):
+    for name in (
+        "benchmarks",
+        "predictions",
+        "row_scores",
+        "results_table",
+        "comparisons",
+        "comparison_matrix",
+        "quality_floors",
+    ):
         out[name].to_parquet(tmp_path / f"{name}.parquet", index=False)
         reloaded[name] = pd.read_parquet(tmp_path / f"{name}.parquet")
-    scores = nodes.score_rows(reloaded["benchmarks"], reloaded["predictions"], ScoringOptions())
+    cache = ScoreCache(tmp_path / "scores.sqlite")
+    scores = scoring.score_rows(reloaded["benchmarks"], reloaded["predictions"], cache, ScoringOptions())
     pd.testing.assert_frame_equal(scores, reloaded["row_scores"])
-    results = nodes.build_results_table(
+    results = scoring.build_results_table(
         scores, reloaded["predictions"], _sft_rows(20), ScoringOptions(), ComparisonOptions(resamples=200)
     )
     pd.testing.assert_frame_equal(results, reloaded["results_table"])
@@ -376,7 +386,7 @@ def test_every_option_stands_in_the_configuration(project: Path) -> None:
 def test_every_output_stands_in_the_catalog(project: Path) -> None:
     text = (project / "conf" / "base" / "evaluation" / "catalog.yml").read_text(encoding="utf-8")
     entries = {name: entry for name, entry in yaml.safe_load(text).items() if not name.startswith("_")}
-    assert set(entries) == _outputs()
+    assert set(entries) == {*_outputs(), "score_cache"}
     assert all(entry["metadata"]["description"] for entry in entries.values())
     assert all(entry["metadata"]["kedro-viz"]["layer"] for entry in entries.values())
 

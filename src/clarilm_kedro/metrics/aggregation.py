@@ -1,49 +1,64 @@
-"""The results table and the comparisons, as group-bys over row scores (:mod:`clarilm_kedro.metrics.scoring`)."""
+"""The results table and its break-up by category, as group-bys over row scores (:mod:`clarilm_kedro.metrics.scoring`).
 
-from collections.abc import Mapping, Sequence
-from itertools import product
+Question quality is given under four policies, which rank systems differently, each with the number of rows behind it:
+
+- ``tf``, ``bert`` (gold_zero, the headline): items that need a clarification; 0 where the system did not ask, so that
+  asking rarely does not pay. Over ``n_needed``.
+- ``tf_both``, ``bert_both`` (both): those of them that the system asked. Over ``n_both``.
+- ``tf_gold_text``, ``bert_gold_text`` (gold_text): all of them, whatever the reply says. Over ``n_needed``.
+- ``tf_all_rows``, ``bert_all_rows`` (all_rows): every item, 0 where no clarification is needed. Over ``n_all``.
+"""
+
+from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from clarilm_kedro.metrics.baselines import BARS
-from clarilm_kedro.metrics.bootstrap import (
-    BootstrapOptions,
-    Interval,
-    difference_to_coin,
-    metric_interval,
-    paired_difference,
-)
-from clarilm_kedro.metrics.mcnemar import discordant, holm, mcnemar_exact
-from clarilm_kedro.metrics.necessity import confusion, necessity_scores
-from clarilm_kedro.tables import table
+from clarilm_kedro.metrics.bootstrap import BootstrapOptions, FloatArray, sums_intervals
+from clarilm_kedro.metrics.necessity import METRICS
+from clarilm_kedro.metrics.outcomes import Outcomes, System, outcomes_by_benchmark
+from clarilm_kedro.metrics.resampling import necessity_of
+from clarilm_kedro.tables import records, table
 
-BENCHMARKS = ("our_test", "in3", "clamber")
-#: The fine-tuned systems of the paper's Table 2, and ClariLM before DPO.
-TRAINED = ("sft-in3", "sft-ql", "sft-full", "clarilm-sft", "clarilm")
-SYSTEMS = (*BARS, "base", *TRAINED)
-COIN = "coin at its ask rate"
+OTHER = "other"
 
 _TEXTS = ("benchmark", "system", "teacher", "bertscore")
-_COUNTS = ("n", "n_unparsed", "n_needed", "n_both")
+_COUNTS = ("n", "n_unparsed", "n_needed", "n_both", "n_all", "n_facets", "n_seeds")
 RESULT_COLUMNS = (
     "benchmark", "system", "n", "n_unparsed", "acc", "f1_pos", "f1_macro", "bal_acc", "mcc", "tpr", "tnr", "ask_rate",
     "tf", "bert", "f1_macro_low", "f1_macro_high", "acc_low", "acc_high", "tf_precision", "tf_recall", "n_needed",
-    "tf_both", "bert_both", "n_both", "threshold", "teacher", "bertscore",
+    "tf_both", "bert_both", "n_both", "tf_gold_text", "bert_gold_text", "tf_all_rows", "bert_all_rows", "n_all",
+    "facet_recall_exact", "facet_recall_cosine", "n_facets", "n_seeds", "acc_sd", "f1_macro_sd", "tf_sd", "bert_sd",
+    "threshold", "teacher", "bertscore",
 )  # fmt: skip
-COMPARISON_COLUMNS = {
-    "benchmark": "str", "system": "str", "other": "str", "n": "int64",
-    "f1_macro_diff": "float64", "f1_macro_low": "float64", "f1_macro_high": "float64",
-    "acc_diff": "float64", "acc_low": "float64", "acc_high": "float64",
-    "only_system_right": "Int64", "only_other_right": "Int64", "mcnemar_p": "float64", "mcnemar_p_holm": "float64",
+CATEGORY_COLUMNS = {
+    "benchmark": "str", "system": "str", "category": "str", "subclass": "str", "n": "int64", "n_needed": "int64",
+    "acc": "float64", "acc_low": "float64", "acc_high": "float64", "f1_pos": "float64", "f1_macro": "float64",
+    "tpr": "float64", "tnr": "float64", "ask_rate": "float64", "tf": "float64", "bert": "float64",
 }  # fmt: skip
+_BOUNDED = ("f1_macro", "acc")
+_QUALITY = {
+    "tf": "token_f1",
+    "bert": "bertscore_f1",
+    "tf_precision": "token_precision",
+    "tf_recall": "token_recall",
+    "tf_gold_text": "token_f1_text",
+    "bert_gold_text": "bertscore_f1_text",
+    "facet_recall_exact": "facet_recall_exact",
+    "facet_recall_cosine": "facet_recall_cosine",
+}
 
 
-class ComparisonOptions(BootstrapOptions):
-    """Which system is compared, and how intervals are drawn."""
+class CategoryOptions(BootstrapOptions):
+    """How results are broken up."""
 
-    system: str = Field(default="clarilm", description="The system that is compared with every other one.")
+    min_items: int = Field(
+        default=10, ge=1, description="A category or subclass with fewer items goes into 'other'; so do unnamed ones."
+    )
 
 
 def results_table(
@@ -56,138 +71,174 @@ def results_table(
     """Aggregate row scores.
 
     Args:
-        row_scores: One score per system, item and metric.
+        row_scores: One score per system, seed, item and metric.
         thresholds: (benchmark, system) -> the threshold on P(ask) that was used; systems without one are left out.
         teachers: system -> the teacher of the data it was trained on; ``none`` where it is left out.
         bertscore: What the BERTScore values depend on.
         options: How the intervals are drawn.
 
     Returns:
-        One row per benchmark and system with :data:`RESULT_COLUMNS`; fractions 0..1. ``tf`` and ``bert`` are means over
-        the ``n_needed`` items that need a clarification and have a reference, 0 where the system did not ask;
-        ``tf_both`` and ``bert_both`` over those ``n_both`` of them that it asked. A mean over no item is missing.
+        One row per benchmark and system with :data:`RESULT_COLUMNS`; fractions 0..1. A system with several seeds has
+        its mean over them, ``*_sd`` is the sample standard deviation over seeds, and ``n_unparsed``, ``n_needed`` and
+        the like count rows of all seeds. A mean over no row is missing, and so is the spread of one seed.
+        ``facet_recall_*``: share of the gold facets that the question asks for
+        (:mod:`clarilm_kedro.metrics.asked_facets`), 0 where it did not ask, over ``n_facets``.
     """
     rows = []
-    for (benchmark, system), scores in _by_system(row_scores).items():
-        rows.append(
-            {
-                "benchmark": benchmark,
-                "system": system,
-                **_necessity(scores[scores["metric"] == "correct"], options),
-                **_quality(scores[scores["metric"] != "correct"]),
-                "threshold": thresholds.get((benchmark, system), np.nan),
-                "teacher": teachers.get(system, "none"),
-                "bertscore": bertscore,
-            }
-        )
+    for benchmark, outcomes in outcomes_by_benchmark(row_scores):
+        for name, done in outcomes.systems.items():
+            rows.append(
+                {
+                    "benchmark": benchmark,
+                    "system": name,
+                    **_necessity(outcomes, name, options),
+                    **_quality(outcomes, done),
+                    "n_seeds": len(done.seeds),
+                    "threshold": thresholds.get((benchmark, name), np.nan),
+                    "teacher": teachers.get(name, "none"),
+                    "bertscore": bertscore,
+                }
+            )
     types = dict.fromkeys(RESULT_COLUMNS, "float64") | dict.fromkeys(_TEXTS, "str") | dict.fromkeys(_COUNTS, "int64")
     return table(rows, types)
 
 
-def comparisons(row_scores: pd.DataFrame, options: ComparisonOptions) -> pd.DataFrame:
-    """Compare one system with every other on the same items, and every language model with a coin.
+def category_results(row_scores: pd.DataFrame, benchmarks: pd.DataFrame, options: CategoryOptions) -> pd.DataFrame:
+    """Aggregate row scores by the benchmark's own categories and subclasses.
 
     Args:
-        row_scores: One score per system, item and metric.
-        options: The system and how intervals are drawn.
+        row_scores: One score per system, seed, item and metric.
+        benchmarks: The items, with their category and subclass.
+        options: The smallest group, and how intervals are drawn.
 
     Returns:
-        One row per benchmark and pair with :data:`COMPARISON_COLUMNS`: ``system`` minus ``other`` in macro F1 and
-        accuracy with paired bootstrap intervals, and the exact McNemar p, also after Holm over the table. A row whose
-        ``other`` is :data:`COIN` holds macro F1 minus the expected macro F1 of a coin that asks as often as the system
-        does; it has no accuracy and no McNemar test.
+        One row per benchmark, system, category and subclass ("" is the category as a whole) with
+        :data:`CATEGORY_COLUMNS`. A metric that needs a class that the group does not have is missing: F1+ and TPR
+        without an item that needs a clarification, TNR without one that needs none, macro F1 without either.
+        Benchmarks without categories have no rows.
     """
-    decisions = {key: _decisions(scores) for key, scores in _by_system(row_scores).items()}
+    groups = item_groups(benchmarks, options.min_items)
     rows = []
-    for (benchmark, other), theirs in decisions.items():
-        ours = decisions.get((benchmark, options.system))
-        if ours is not None and other != options.system:
-            rows.append(
-                {"benchmark": benchmark, "system": options.system, "other": other, **_pair(ours, theirs, options)}
-            )
-    for (benchmark, system), ours in decisions.items():
-        if system not in BARS and len(ours):
-            over = difference_to_coin(ours["needs_clarification"].to_numpy(), ours["asked"].to_numpy(), options)
-            rows.append(
-                {"benchmark": benchmark, "system": system, "other": COIN, "n": len(ours), **_named("f1_macro", over)}
-            )
-    compared = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS)).astype(COMPARISON_COLUMNS)
-    tested = compared["mcnemar_p"].notna()
-    compared.loc[tested, "mcnemar_p_holm"] = holm(list(compared.loc[tested, "mcnemar_p"]))
-    return compared
+    for benchmark, outcomes in outcomes_by_benchmark(row_scores):
+        where = {item: row for row, item in enumerate(outcomes.items)}
+        for (category, subclass), items in groups.get(benchmark, {}).items():
+            part = outcomes.taken(np.array([where[item] for item in items]))
+            n_needed = int(part.needs.sum())
+            for name, done in part.systems.items():
+                scores = _necessity(part, name, options)
+                missing = [*(["f1_pos", "tpr", "f1_macro"] if n_needed == 0 else [])]
+                missing += ["tnr", "f1_macro"] if n_needed == len(items) else []
+                rows.append(
+                    {
+                        "benchmark": benchmark,
+                        "system": name,
+                        "category": category,
+                        "subclass": subclass,
+                        **scores,
+                        **dict.fromkeys(missing, np.nan),
+                        **{metric: _mean(done, _QUALITY[metric]) for metric in ("tf", "bert")},
+                        "n_needed": n_needed,
+                    }
+                )
+    return table(rows, CATEGORY_COLUMNS)
 
 
-def ordered(names: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Bring names into the order of the known ones; others follow by name."""
-    return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))
+def item_groups(benchmarks: pd.DataFrame, min_items: int) -> dict[str, dict[tuple[str, str], list[str]]]:
+    """Group items by category, and by category and subclass.
+
+    Args:
+        benchmarks: The items.
+        min_items: A smaller group goes into :data:`OTHER` of its level.
+
+    Returns:
+        Benchmark -> (category, subclass or "" for all of it) -> item ids; nothing for a benchmark without categories,
+        and no subclasses where a category has none.
+    """
+    found: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for benchmark, rows in groupby(sorted(records(benchmarks), key=itemgetter("benchmark")), itemgetter("benchmark")):
+        items = list(rows)
+        groups: dict[tuple[str, str], list[str]] = {}
+        for category, members in _split(items, "category", min_items).items():
+            groups[category, ""] = [each["item_id"] for each in members]
+            for subclass, some in _split(members, "subclass", min_items).items():
+                groups[category, subclass] = [each["item_id"] for each in some]
+        if groups:
+            found[str(benchmark)] = dict(sorted(groups.items()))
+    return found
 
 
-def _by_system(row_scores: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
-    groups = {(str(key[0]), str(key[1])): rows for key, rows in row_scores.groupby(["benchmark", "system"])}
-    benchmarks = ordered([key[0] for key in groups], BENCHMARKS)
-    systems = ordered([key[1] for key in groups], SYSTEMS)
-    return {key: groups[key] for key in product(benchmarks, systems) if key in groups}
+def _split(items: list[dict[str, Any]], level: str, min_items: int) -> dict[str, list[dict[str, Any]]]:
+    """Group by a level; nothing where it names nothing or would only repeat the whole."""
+    named: dict[str, list[dict[str, Any]]] = {}
+    for item in items:
+        named.setdefault(item[level] or OTHER, []).append(item)
+    if set(named) == {OTHER}:
+        return {}
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for name, members in named.items():
+        groups.setdefault(name if len(members) >= min_items else OTHER, []).extend(members)
+    return groups
 
 
-def _decisions(scores: pd.DataFrame) -> pd.DataFrame:
-    """Label and decision of the items that count, by item id."""
-    correct = scores[(scores["metric"] == "correct") & scores["value"].notna()]
-    return correct.set_index("item_id")[["needs_clarification", "asked"]].sort_index()
-
-
-def _necessity(correct: pd.DataFrame, options: BootstrapOptions) -> dict[str, float]:
-    counted = correct[correct["value"].notna()]
-    needs, asked = counted["needs_clarification"].to_numpy(), counted["asked"].to_numpy()
-    bounds: dict[str, float] = {}
-    for metric in ("f1_macro", "acc") if len(counted) else ():
-        interval = metric_interval(needs, asked, metric, options)
-        bounds |= {f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+def _necessity(outcomes: Outcomes, name: str, options: BootstrapOptions) -> dict[str, float]:
+    done = outcomes.systems[name]
+    counts = outcomes.counts(name)
+    by_seed = counts.sum(axis=0)
+    spread = {f"{metric}_sd": _spread(necessity_of(by_seed.reshape(-1, 4), metric)) for metric in _BOUNDED}
+    bounds = {f"{metric}_{end}": np.nan for metric in _BOUNDED for end in ("low", "high")}
+    if counts.any():
+        for metric, interval in zip(_BOUNDED, sums_intervals(counts, _bounded_scores, options), strict=True):
+            bounds |= {f"{metric}_low": interval.low, f"{metric}_high": interval.high}
     return {
-        "n": len(counted),
-        "n_unparsed": int((~correct["parsed"]).sum()),
-        **dict.fromkeys(("f1_macro_low", "f1_macro_high", "acc_low", "acc_high"), np.nan),
+        "n": int(done.counted.any(axis=1).sum()),
+        "n_unparsed": int((~done.parsed).sum()),
+        **{metric: float(necessity_of(by_seed, metric)) for metric in METRICS},
         **bounds,
-        **necessity_scores(confusion(needs, asked)),
+        **spread,
     }
 
 
-def _quality(scores: pd.DataFrame) -> dict[str, float]:
-    by_metric = dict(list(scores.groupby("metric")))
-    empty = scores.iloc[:0]
+def _bounded_scores(sums: FloatArray, _: int) -> FloatArray:
+    return np.stack([necessity_of(sums, metric) for metric in _BOUNDED], axis=-1)
 
-    def mean(metric: str, asked_only: bool = False) -> float:
-        rows = by_metric.get(metric, empty)
-        rows = rows[rows["asked"]] if asked_only else rows
-        return float(rows["value"].mean()) if len(rows) else np.nan
 
-    token_f1 = by_metric.get("token_f1", empty)
+def _quality(outcomes: Outcomes, done: System) -> dict[str, float]:
+    applies = ~np.isnan(done.values.get("token_f1", np.full(done.asked.shape, np.nan)))
+    clear = ~outcomes.needs[:, None] & done.counted
+    n_needed, n_all = int(applies.sum()), int((applies | clear).sum())
+    facets = done.values.get("facet_recall_exact")
+    scores = {name: _mean(done, metric) for name, metric in _QUALITY.items()}
     return {
-        "tf": mean("token_f1"),
-        "bert": mean("bertscore_f1"),
-        "tf_precision": mean("token_precision"),
-        "tf_recall": mean("token_recall"),
-        "n_needed": len(token_f1),
-        "tf_both": mean("token_f1", asked_only=True),
-        "bert_both": mean("bertscore_f1", asked_only=True),
-        "n_both": int(token_f1["asked"].sum()),
+        **scores,
+        **{f"{name}_both": _mean(done, _QUALITY[name], asked_only=True) for name in ("tf", "bert")},
+        **{
+            f"{name}_all_rows": scores[f"{name}_gold_text"] * n_needed / n_all if n_needed else np.nan
+            for name in ("tf", "bert")
+        },
+        **{f"{name}_sd": _spread(_by_seed(done, _QUALITY[name])) for name in ("tf", "bert")},
+        "n_needed": n_needed,
+        "n_both": int((applies & done.asked).sum()),
+        "n_all": n_all,
+        "n_facets": 0 if facets is None else int((~np.isnan(facets)).sum()),
     }
 
 
-def _pair(ours: pd.DataFrame, theirs: pd.DataFrame, options: BootstrapOptions) -> dict[str, float | None]:
-    both = ours.join(theirs["asked"].rename("other"), how="inner")
-    if both.empty:
-        return {"n": 0}
-    needs, a, b = both["needs_clarification"].to_numpy(), both["asked"].to_numpy(), both["other"].to_numpy()
-    only_ours, only_theirs = discordant(needs == a, needs == b)
-    return {
-        "n": len(both),
-        **_named("f1_macro", paired_difference(needs, a, b, "f1_macro", options)),
-        **_named("acc", paired_difference(needs, a, b, "acc", options)),
-        "only_system_right": only_ours,
-        "only_other_right": only_theirs,
-        "mcnemar_p": mcnemar_exact(only_ours, only_theirs),
-    }
+def _mean(done: System, metric: str, *, asked_only: bool = False) -> float:
+    """Mean over items and seeds; missing where there is none."""
+    values = done.values.get(metric)
+    if values is None:
+        return np.nan
+    taken = values[~np.isnan(values) & (done.asked | (not asked_only))]
+    return float(taken.mean()) if len(taken) else np.nan
 
 
-def _named(metric: str, interval: Interval) -> dict[str, float]:
-    return {f"{metric}_diff": interval.estimate, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+def _by_seed(done: System, metric: str) -> FloatArray:
+    values = done.values.get(metric)
+    if values is None or np.isnan(values).all(axis=0).any():
+        return np.full(len(done.seeds), np.nan)
+    means: FloatArray = np.nanmean(values, axis=0)
+    return means
+
+
+def _spread(by_seed: FloatArray) -> float:
+    return float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else np.nan

@@ -11,19 +11,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from pydantic import Field
 from tqdm import tqdm
 
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.metrics.question_quality import Combine, as_targets, reducer
+from clarilm_kedro.metrics.question_quality import Combine, reducer
+from clarilm_kedro.metrics.score_cache import Pair, ScoreCache
 from clarilm_kedro.options import Options
+from clarilm_kedro.text.hashing import stable_id
 from clarilm_kedro.text.packaged import PREFIX, packaged_path
 
 logger = logging.getLogger(__name__)
 
-_PAIRS_PER_CALL = 2048  # the library keeps the token vectors of one call in memory
+_PAIRS_PER_CALL = 512  # the library keeps the token vectors of one call in memory
 _MAX_TOKENS = 512
 
 
@@ -62,10 +65,12 @@ class BertScore:
 
     Args:
         options: Model, layer, weighting.
+        cache: Keeps scores from run to run; None keeps them for this object's life.
     """
 
-    def __init__(self, options: BertScoreOptions) -> None:
+    def __init__(self, options: BertScoreOptions, cache: ScoreCache | None = None) -> None:
         self.options = options
+        self._cache = cache
         self._scorer: Any = None
         self._known: dict[tuple[str, str], float] = {}
         self._weighted_by: list[str] = []
@@ -85,7 +90,7 @@ class BertScore:
             with _library_on_transformers_5():
                 scorer.compute_idf(texts)
 
-    def f1(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    def f1(self, pairs: Sequence[Pair]) -> list[float]:
         """Score text pairs.
 
         Args:
@@ -96,31 +101,56 @@ class BertScore:
             One F1 per pair, in order.
         """
         wanted = [(question.strip(), reference.strip()) for question, reference in pairs]
+        unknown = {pair for pair in wanted if all(pair) and pair not in self._known}
+        if self._cache is not None and unknown:
+            self._known |= self._cache.get(self._measure(), unknown)
         # Sorted, so that the batches, and with them the last bits of a score, do not depend on the order of rows.
-        unseen = sorted({pair for pair in wanted if all(pair) and pair not in self._known})
-        starts = range(0, len(unseen), _PAIRS_PER_CALL)
-        for start in tqdm(starts, desc="BERTScore", unit="x2048 pairs", disable=len(starts) < 2):
-            part = unseen[start : start + _PAIRS_PER_CALL]
-            questions, references = (list(each) for each in zip(*part, strict=True))
-            with _library_on_transformers_5():
-                _, _, values = self._loaded().score(questions, references, batch_size=self.options.batch_size)
-            self._known.update(zip(part, (min(1.0, float(value)) for value in values), strict=True))
+        self._score(sorted(unknown - self._known.keys()), n_cached=len(unknown & self._known.keys()))
         return [self._known[pair] if all(pair) else 0.0 for pair in wanted]
 
+    def _score(self, unseen: Sequence[Pair], n_cached: int) -> None:
+        if not unseen:
+            return
+        started = perf_counter()
+        with tqdm(total=len(unseen), desc="BERTScore", unit="pair", disable=len(unseen) <= _PAIRS_PER_CALL) as bar:
+            for start in range(0, len(unseen), _PAIRS_PER_CALL):
+                part = unseen[start : start + _PAIRS_PER_CALL]
+                questions, references = (list(each) for each in zip(*part, strict=True))
+                with _library_on_transformers_5():
+                    _, _, values = self._loaded().score(questions, references, batch_size=self.options.batch_size)
+                scores = dict(zip(part, (min(1.0, float(value)) for value in values), strict=True))
+                self._known |= scores
+                if self._cache is not None:
+                    self._cache.put(self._measure(), scores)
+                bar.update(len(part))
+        seconds = perf_counter() - started
+        logger.info(
+            "BERTScore: %d pairs in %.1f s (%.0f pairs/s, loading included), %d from the cache.",
+            len(unseen),
+            seconds,
+            len(unseen) / seconds,
+            n_cached,
+        )
+
+    def _measure(self) -> str:
+        """What a score depends on besides its texts: with idf weights also all references."""
+        weights = stable_id(*self._weighted_by) if self.options.idf else ""
+        return f"bertscore_f1 {score_hash(self.options)} {weights}"
+
     def f1_of_items(
-        self, questions: Sequence[str], references: Sequence[Sequence[str]], combine: Combine = "max"
+        self, questions: Sequence[str], targets: Sequence[Sequence[str]], combine: Combine = "max"
     ) -> list[float]:
-        """Score one question per item against all its references.
+        """Score one question per item against all its targets.
 
         Args:
             questions: One per item; an empty one scores 0.
-            references: The references of each item, at least one each.
-            combine: As in :func:`clarilm_kedro.metrics.question_quality.question_overlap`.
+            targets: What each is compared with, at least one each
+                (:func:`clarilm_kedro.metrics.question_quality.as_targets`).
+            combine: How the scores of one item become one.
 
         Returns:
             One F1 per item.
         """
-        targets = [as_targets(each, combine) for each in references]
         pairs = [(q, target) for q, each in zip(questions, targets, strict=True) for target in each]
         scores = iter(self.f1(pairs))
         reduce = reducer(combine)
@@ -128,14 +158,9 @@ class BertScore:
 
     def _loaded(self) -> Any:
         if self._scorer is None:
-            self._scorer = _load(self.options)
+            # With idf the library's scorer holds the weights, so it is this object's own.
+            self._scorer = _load(self.options) if self.options.idf else _shared(self.options)
         return self._scorer
-
-
-@lru_cache(maxsize=2)
-def get_bert_score(options: BertScoreOptions) -> BertScore:
-    """Share one scorer, and with it the scores it remembers, per options within the process."""
-    return BertScore(options)
 
 
 class _LocalFolder(str):
@@ -148,6 +173,11 @@ class _LocalFolder(str):
             return super().__contains__(part)  # type: ignore[operator]
         config = json.loads((Path(self) / "config.json").read_text(encoding="utf-8"))
         return "t5" in str(config.get("model_type", ""))
+
+
+@lru_cache(maxsize=1)
+def _shared(options: BertScoreOptions) -> Any:
+    return _load(options)
 
 
 def _load(options: BertScoreOptions) -> Any:

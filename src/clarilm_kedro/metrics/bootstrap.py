@@ -1,9 +1,9 @@
-"""Paired bootstrap over items: intervals for a metric, for a difference of two systems, and over a coin.
+"""Bootstrap over items: intervals for metrics that are sums over them, and for what a system has over a coin.
 
-Every necessity metric is a function of how often each combination of label and decisions occurs. Drawing n items with
-replacement and counting these combinations is the same as one multinomial draw over their shares, so a resample costs
-a few numbers instead of n, both systems are always judged on the same drawn items, and the order of rows cannot matter.
-Intervals are percentile intervals (Efron & Tibshirani 1993, chapter 13).
+Drawing n items with replacement and counting how often each combination of values occurs is the same as one multinomial
+draw over their shares, so a resample costs a few numbers instead of n, and the order of rows cannot matter. Intervals
+are percentile intervals (Efron & Tibshirani 1993, chapter 13). Where systems are compared with each other
+:mod:`clarilm_kedro.metrics.resampling` draws items for all of them together.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,37 +43,6 @@ class Interval:
     high: float
 
 
-def metric_interval(needs: Labels, asked: Labels, metric: str, options: BootstrapOptions) -> Interval:
-    """Interval of one system's metric.
-
-    Args:
-        needs: Gold labels, at least one item.
-        asked: Decisions, same length.
-        metric: A name of :data:`clarilm_kedro.metrics.necessity.METRICS`.
-        options: Resamples, coverage, seed.
-    """
-    return _interval(_cells(needs, asked), lambda counts: _system_score(counts, 0, 1, metric), options)
-
-
-def paired_difference(
-    needs: Labels, asked_a: Labels, asked_b: Labels, metric: str, options: BootstrapOptions
-) -> Interval:
-    """Interval of ``metric(A) - metric(B)``, both systems judged on the same items of every resample.
-
-    Args:
-        needs: Gold labels, at least one item.
-        asked_a: Decisions of A, same length.
-        asked_b: Decisions of B, same length.
-        metric: A name of :data:`clarilm_kedro.metrics.necessity.METRICS`.
-        options: Resamples, coverage, seed.
-    """
-    return _interval(
-        _cells(needs, asked_a, asked_b),
-        lambda counts: _system_score(counts, 0, 2, metric) - _system_score(counts, 1, 2, metric),
-        options,
-    )
-
-
 def difference_to_coin(needs: Labels, asked: Labels, options: BootstrapOptions) -> Interval:
     """Interval of macro F1 minus what a coin with the system's own ask rate is expected to get on the same items.
 
@@ -85,11 +54,14 @@ def difference_to_coin(needs: Labels, asked: Labels, options: BootstrapOptions) 
         asked: Decisions, same length.
         options: Resamples, coverage, seed.
     """
-    return _interval(
-        _cells(needs, asked),
-        lambda counts: _system_score(counts, 0, 1, "f1_macro") - _coin_score(counts),
-        options,
-    )
+    y, p = np.asarray(needs, dtype=bool), np.asarray(asked, dtype=bool)
+    cells = np.bincount(2 * y.astype(int) + p, minlength=4)  # tn, fp, fn, tp
+    n = int(cells.sum())
+    resampled = np.random.default_rng(options.seed).multinomial(n, cells / n, size=options.resamples)
+    over = [_over_coin(counts) for counts in (cells[None, :], resampled)]
+    tail = 100 * (1 - options.confidence) / 2
+    low, high = np.percentile(over[1], [tail, 100 - tail])
+    return Interval(float(over[0][0]), float(low), float(high))
 
 
 def sums_intervals(
@@ -145,36 +117,7 @@ def coin_f1_macro(n_positive: Sequence[int] | npt.NDArray[np.int_], n_asked: npt
     return expected[where_a, where_p]
 
 
-def _cells(needs: Labels, *systems: Labels) -> npt.NDArray[np.int_]:
-    """Count the combinations of label and decisions; the label is the highest bit of the index."""
-    code = np.asarray(needs, dtype=bool).astype(int)
-    for asked in systems:
-        code = 2 * code + np.asarray(asked, dtype=bool)
-    return np.bincount(code, minlength=2 ** (1 + len(systems)))
-
-
-def _system_score(counts: npt.NDArray[np.int_], system: int, n_systems: int, metric: str) -> FloatArray:
-    """Score one of the systems coded in the cells, per row of counts."""
-    index = np.arange(counts.shape[1])
-    needs = (index >> n_systems) & 1 == 1
-    asked = (index >> (n_systems - 1 - system)) & 1 == 1
-    tp, fp, fn, tn = (
-        counts[:, cell].sum(axis=1) for cell in (needs & asked, ~needs & asked, needs & ~asked, ~needs & ~asked)
-    )
-    return scores_of_counts(tp, fp, fn, tn)[metric]
-
-
-def _coin_score(counts: npt.NDArray[np.int_]) -> FloatArray:
-    """Expected macro F1 of the coin, per row of the four counts [tn, fp, fn, tp]."""
-    return coin_f1_macro(counts[:, 2] + counts[:, 3], counts[:, 1] + counts[:, 3], int(counts[0].sum()))
-
-
-def _interval(
-    cells: npt.NDArray[np.int_], score: Callable[[npt.NDArray[np.int_]], FloatArray], options: BootstrapOptions
-) -> Interval:
-    """Score the items at hand and every resample of them; ``score`` takes an array [resamples, cells] of counts."""
-    n = int(cells.sum())
-    resampled = np.random.default_rng(options.seed).multinomial(n, cells / n, size=options.resamples)
-    tail = 100 * (1 - options.confidence) / 2
-    low, high = np.percentile(score(resampled), [tail, 100 - tail])
-    return Interval(float(score(cells[None, :])[0]), float(low), float(high))
+def _over_coin(counts: npt.NDArray[np.int_]) -> FloatArray:
+    """Macro F1 minus that of the coin, per row of the four counts tn, fp, fn, tp."""
+    tn, fp, fn, tp = counts.T
+    return scores_of_counts(tp, fp, fn, tn)["f1_macro"] - coin_f1_macro(fn + tp, fp + tp, int(counts[0].sum()))

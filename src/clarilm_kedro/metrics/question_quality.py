@@ -14,7 +14,7 @@ from importlib.resources import files
 from statistics import fmean
 from typing import Literal
 
-Combine = Literal["max", "mean", "first", "concat"]
+Combine = Literal["max", "mean", "first", "top_importance", "concat"]
 
 _TOKEN = re.compile(r"[^\W_]+(?:'[^\W\d_]+)?")
 _BULLET = re.compile(r"^\s*(?:(?:[-*\u2022\u2013]|\(?\d{1,2}[.)])\s+|[=\-_*]{3,}\s*$)")
@@ -95,16 +95,15 @@ def token_overlap(question: str, reference: str) -> Overlap:
     )
 
 
-def question_overlap(question: str, references: Sequence[str], combine: Combine = "max") -> Overlap:
-    """Compare one question with several references.
+def question_overlap(question: str, targets: Sequence[str], combine: Combine = "max") -> Overlap:
+    """Compare one question with what an item has it compared with.
 
     Args:
         question: The asked question, already cleaned.
-        references: Gold questions, at least one.
-        combine: ``max`` (default: a system asks one question, so the best match counts), ``mean``, ``first`` or
-            ``concat`` (all references as one text). Each of precision, recall and F1 is combined by itself.
+        targets: At least one text, as :func:`as_targets` gives them.
+        combine: How the comparisons become one; each of precision, recall and F1 by itself.
     """
-    overlaps = [token_overlap(question, reference) for reference in as_targets(references, combine)]
+    overlaps = [token_overlap(question, target) for target in targets]
     reduce = reducer(combine)
     return Overlap(
         reduce([each.precision for each in overlaps]),
@@ -113,10 +112,20 @@ def question_overlap(question: str, references: Sequence[str], combine: Combine 
     )
 
 
-def as_targets(references: Sequence[str], combine: Combine) -> list[str]:
-    """Turn the references of one item into the texts that the question is compared with, one by one."""
-    if combine == "first":
+def as_targets(references: Sequence[str], combine: Combine, importances: Sequence[int] = ()) -> list[str]:
+    """Turn the references of one item into the texts that a question is compared with, one by one.
+
+    Args:
+        references: Gold questions, at least one.
+        combine: ``max`` (default: a system asks one question, so the best match counts), ``mean``, ``first``,
+            ``top_importance`` (the most important one, the first of several; the first where none is more important)
+            or ``concat`` (all references as one text).
+        importances: Of each reference, larger is more important; empty where the benchmark has none.
+    """
+    if combine == "first" or (combine == "top_importance" and not len(importances)):
         return [references[0]]
+    if combine == "top_importance":
+        return [references[max(range(len(references)), key=lambda at: importances[at])]]
     return [" ".join(references)] if combine == "concat" else list(references)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from clarilm_kedro.metrics.aggregation import BENCHMARKS, COIN, SYSTEMS, ordered
 from clarilm_kedro.metrics.baselines import BARS
+from clarilm_kedro.metrics.comparing import COIN
+from clarilm_kedro.metrics.outcomes import BENCHMARKS, SYSTEMS, ordered
 from clarilm_kedro.metrics.table import FOOTNOTE, TITLES, notes, percent, results_fragment
 from clarilm_kedro.options import Options
 from clarilm_kedro.text.hashing import stable_order

@@ -7,7 +7,7 @@ Columns of a benchmark table:
     context: What was said before the question, "" if nothing.
     needs_clarification: The gold label.
     references: Gold clarifying questions, a list; empty where none is needed.
-    importances: The importance of each reference, a list as long, larger is more important; empty if the benchmark has none.
+    importances: Of each reference, a list as long, larger is more important; empty if the benchmark has none.
     facets: Gold facets that a question should ask for, a list; empty where none is needed or the benchmark has none.
     category: The benchmark's own grouping, "" if it has none.
     subclass: A finer grouping, "" if it has none.

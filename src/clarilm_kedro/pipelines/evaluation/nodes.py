@@ -9,15 +9,12 @@ from clarilm_kedro.finetuning.adapter_server import AdapterServer
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.logs.records import Records
-from clarilm_kedro.metrics import aggregation, scoring
-from clarilm_kedro.metrics.aggregation import TRAINED, ComparisonOptions
 from clarilm_kedro.metrics.baselines import TF_IDF, BaselineOptions
 from clarilm_kedro.metrics.benchmarks import clamber, in3
 from clarilm_kedro.metrics.benchmarks.our_test import our_test_items
 from clarilm_kedro.metrics.benchmarks.shape import read_rows, take_stratified
-from clarilm_kedro.metrics.bertscore import score_hash
+from clarilm_kedro.metrics.outcomes import TRAINED
 from clarilm_kedro.metrics.report import ReportOptions, Skipped, build_report, build_results_page
-from clarilm_kedro.metrics.scoring import ScoringOptions
 from clarilm_kedro.metrics.table import TITLES, results_markdown
 from clarilm_kedro.pipelines.evaluation.prediction import (
     predict_bars,
@@ -29,7 +26,7 @@ from clarilm_kedro.pipelines.evaluation.schemas import BenchmarkOptions, Decodin
 from clarilm_kedro.pipelines.training.rows import IN3_TESTED
 from clarilm_kedro.tables import records
 
-BASE, SFT_IN3 = "base", "sft-in3"
+BASE = "base"
 
 
 def collect_benchmarks(
@@ -133,55 +130,6 @@ def merge_predictions(*by_system: pd.DataFrame) -> pd.DataFrame:
         All of them, ordered by benchmark, system and item.
     """
     return predictions(row for frame in by_system for row in records(frame))
-
-
-def score_rows(benchmarks: pd.DataFrame, all_predictions: pd.DataFrame, options: ScoringOptions) -> pd.DataFrame:
-    """Score every prediction: see :func:`clarilm_kedro.metrics.scoring.score_rows`."""
-    return scoring.score_rows(benchmarks, all_predictions, options)
-
-
-def score_floors(benchmarks: pd.DataFrame, baselines: BaselineOptions, options: ScoringOptions) -> pd.DataFrame:
-    """Score questions that understand nothing: see :func:`clarilm_kedro.metrics.scoring.score_floors`."""
-    return scoring.score_floors(benchmarks, baselines.generic_question, baselines.seed, options)
-
-
-def build_results_table(
-    row_scores: pd.DataFrame,
-    all_predictions: pd.DataFrame,
-    sft_train: pd.DataFrame,
-    options: ScoringOptions,
-    comparison: ComparisonOptions,
-) -> pd.DataFrame:
-    """Aggregate to one row per benchmark and system.
-
-    Args:
-        row_scores: One score per system, item and metric.
-        all_predictions: Predictions, for the thresholds that were used.
-        sft_train: Training rows, for the teacher that made them.
-        options: The BERTScore model.
-        comparison: How intervals are drawn.
-
-    Returns:
-        Columns of :data:`clarilm_kedro.metrics.aggregation.RESULT_COLUMNS`.
-    """
-    thresholds = {
-        (row["benchmark"], row["system"]): row["threshold"]
-        for row in records(all_predictions)
-        if not pd.isna(row["threshold"])
-    }
-    teacher = ", ".join(sorted(set(sft_train["teacher"]))) or "none"
-    return aggregation.results_table(
-        row_scores,
-        thresholds,
-        {**dict.fromkeys((TF_IDF, *TRAINED), teacher), SFT_IN3: "IN3"},
-        score_hash(options.bertscore),
-        comparison,
-    )
-
-
-def compare_systems(row_scores: pd.DataFrame, options: ComparisonOptions) -> pd.DataFrame:
-    """Compare ClariLM with every other system: see :func:`clarilm_kedro.metrics.aggregation.comparisons`."""
-    return aggregation.comparisons(row_scores, options)
 
 
 def explain_skipped(

@@ -2,13 +2,13 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from clarilm_kedro.pipelines.evaluation import nodes
+from clarilm_kedro.pipelines.evaluation import nodes, scoring
 from clarilm_kedro.pipelines.training import VARIANTS, system_of
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Create the evaluation pipeline."""
-    return _predict() + _predict_variants() + _score() + _report()
+    return _predict() + _predict_variants() + _score() + _compare() + _report()
 
 
 def _predict() -> Pipeline:
@@ -72,19 +72,19 @@ def _score() -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=nodes.score_rows,
-                inputs=["benchmarks", "predictions", "params:evaluation.scoring"],
+                func=scoring.score_rows,
+                inputs=["benchmarks", "predictions", "score_cache", "params:evaluation.scoring"],
                 outputs="row_scores",
                 name="score_rows",
             ),
             Node(
-                func=nodes.score_floors,
-                inputs=["benchmarks", "params:evaluation.baselines", "params:evaluation.scoring"],
+                func=scoring.score_floors,
+                inputs=["benchmarks", "score_cache", "params:evaluation.baselines", "params:evaluation.scoring"],
                 outputs="quality_floors",
                 name="score_floors",
             ),
             Node(
-                func=nodes.build_results_table,
+                func=scoring.build_results_table,
                 inputs=[
                     "row_scores",
                     "predictions",
@@ -96,10 +96,41 @@ def _score() -> Pipeline:
                 name="build_results_table",
             ),
             Node(
-                func=nodes.compare_systems,
-                inputs=["row_scores", "params:evaluation.comparison"],
+                func=scoring.build_category_results,
+                inputs=["row_scores", "benchmarks", "params:evaluation.categories"],
+                outputs="category_results",
+                name="build_category_results",
+            ),
+        ]
+    )
+
+
+def _compare() -> Pipeline:
+    return Pipeline(
+        [
+            Node(
+                func=scoring.cluster_items,
+                inputs=["benchmarks", "params:evaluation.comparison"],
+                outputs="item_clusters",
+                name="cluster_items",
+            ),
+            Node(
+                func=scoring.compare_systems,
+                inputs=["row_scores", "item_clusters", "params:evaluation.comparison"],
                 outputs="comparisons",
                 name="compare_systems",
+            ),
+            Node(
+                func=scoring.compare_all_systems,
+                inputs=["row_scores", "item_clusters", "params:evaluation.comparison"],
+                outputs="comparison_matrix",
+                name="compare_all_systems",
+            ),
+            Node(
+                func=scoring.compare_by_category,
+                inputs=["row_scores", "benchmarks", "params:evaluation.comparison", "params:evaluation.categories"],
+                outputs="category_comparisons",
+                name="compare_by_category",
             ),
         ]
     )

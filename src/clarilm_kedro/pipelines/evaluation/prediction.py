@@ -15,6 +15,7 @@ from clarilm_kedro.finetuning.calibration import DEFAULT_THRESHOLD, fit_threshol
 from clarilm_kedro.finetuning.decoding import ask_probabilities, reply_given_decision
 from clarilm_kedro.metrics.baselines import (
     ALWAYS_ASK,
+    ECHO,
     NEVER_ASK,
     RANDOM,
     TF_IDF,
@@ -99,7 +100,7 @@ def predict_with_model(
 def predict_bars(
     benchmarks: pd.DataFrame, sft_train: pd.DataFrame, validation: pd.DataFrame, options: BaselineOptions
 ) -> pd.DataFrame:
-    """Predict with the bars. Those that ask all ask the same generic question; those that answer reply nothing.
+    """Predict with the bars. Those that ask put the same generic question, echo the user's own; an answer is empty.
 
     Args:
         benchmarks: The items.
@@ -108,7 +109,7 @@ def predict_bars(
         options: The generic question, regularisation, seed.
 
     Returns:
-        Predictions of always-ask, never-ask, random and, where the training rows hold both labels, tf-idf.
+        Predictions of always-ask, never-ask, random, echo and, where the training rows hold both labels, tf-idf.
     """
     n = len(benchmarks)
     rate = float(sft_train["asks"].mean()) if len(sft_train) else 0.5
@@ -116,6 +117,7 @@ def predict_bars(
     decided = [
         Decisions(ALWAYS_ASK, [True] * n, [None] * n),
         Decisions(NEVER_ASK, [False] * n, [None] * n),
+        Decisions(ECHO, [True] * n, [None] * n),
         Decisions(RANDOM, [coin_asks(rate, options.seed, *key) for key in keys], [rate] * n),
     ]
     model = fit_tf_idf(list(sft_train["question"]), list(sft_train["asks"]), options)
@@ -126,8 +128,13 @@ def predict_bars(
     return predictions(
         row
         for each in decided
-        for row in _rows(benchmarks, each, [options.generic_question if asks else "" for asks in each.asks])
+        for row in _rows(benchmarks, each, _bar_texts(each, list(benchmarks["question"]), options))
     )
+
+
+def _bar_texts(decided: Decisions, questions: Sequence[str], options: BaselineOptions) -> list[str]:
+    asked = questions if decided.system == ECHO else [options.generic_question] * len(questions)
+    return [text if asks else "" for text, asks in zip(asked, decided.asks, strict=True)]
 
 
 def predictions(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -4,6 +4,8 @@ from pydantic import Field
 
 from clarilm_kedro.options import Options
 
+ITEM_CLUSTERS = {"benchmark": "str", "item_id": "str", "cluster": "str"}
+
 
 class BenchmarkOptions(Options):
     """How much of each public benchmark is used."""
