@@ -40,4 +40,4 @@ def test_as_a_catalog_entry(tmp_path: Path) -> None:
     assert dataset.exists()
     assert dataset.load().path == tmp_path / "scores.sqlite"
     with pytest.raises(DatasetError, match="cannot be saved"):
-        dataset.save(None)
+        dataset.save(0)

@@ -16,6 +16,7 @@ from clarilm_kedro.metrics.aggregation import CategoryOptions, item_groups
 from clarilm_kedro.metrics.baselines import BARS
 from clarilm_kedro.metrics.bootstrap import BootstrapOptions, FloatArray, Interval, difference_to_coin
 from clarilm_kedro.metrics.mcnemar import discordant, holm, mcnemar_exact
+from clarilm_kedro.metrics.necessity import BoolArray
 from clarilm_kedro.metrics.outcomes import Outcomes, System, outcomes_by_benchmark
 from clarilm_kedro.metrics.resampling import as_interval, draw_sums, mean_of, necessity_of
 from clarilm_kedro.tables import table
@@ -50,7 +51,7 @@ class ComparisonOptions(BootstrapOptions):
         description="What is drawn: items, or whole clusters of near-duplicate questions (made from one template).",
     )
     templates: NearDuplicateRule = Field(
-        default=NearDuplicateRule(jaccard=0.6, cosine=0.9, band_from=0.4),
+        default=NearDuplicateRule.model_validate({"jaccard": 0.6, "cosine": 0.9, "band_from": 0.4}),
         description="Which questions are taken to be made from one template.",
     )
 
@@ -190,8 +191,9 @@ def _columns(part: Outcomes, name: str) -> FloatArray:
 
 def _sum_and_count(done: System, metric: str) -> FloatArray:
     values = done.values.get(metric, np.full(done.asked.shape, np.nan))
-    there = ~np.isnan(values).any(axis=1)
-    return np.stack([np.where(there, np.where(there[:, None], values, 0).mean(axis=1), 0), there], axis=1)
+    there: BoolArray = ~np.isnan(values).any(axis=1)
+    means = np.where(there, np.nan_to_num(values).mean(axis=1), 0.0)
+    return np.stack([means, there.astype(float)], axis=1)
 
 
 def _scores(sums: FloatArray) -> dict[str, FloatArray]:

@@ -118,5 +118,5 @@ def _system(scores: pd.DataFrame, items: pd.Index) -> System:
 
 def _wide(rows: pd.DataFrame, column: str, items: pd.Index, seeds: Sequence[int]) -> FloatArray:
     wide = rows.assign(**{column: rows[column].astype(float)}).pivot(index="item_id", columns="seed", values=column)
-    array: FloatArray = wide.reindex(index=items, columns=seeds).to_numpy(dtype=float)
+    array: FloatArray = wide.reindex(index=items, columns=list(seeds)).to_numpy(dtype=float)
     return array
