@@ -87,7 +87,7 @@ def main() -> None:
             learning_rate=arguments.learning_rate,
             epochs=arguments.epochs,
             batch_size=8,
-            micro_batch_size=8,
+            micro_batch_size=2,
             max_length=256,
         )
         for system in ("tf-idf", "base", "sft-in3"):
