@@ -110,6 +110,14 @@ def test_without_a_key_the_entry_is_there_but_empty(conf: Path, monkeypatch: pyt
     assert load(conf)["credentials"] == {"openai": {"api_key": None}}
 
 
+def test_models_in_a_list_of_several_find_their_keys_too(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "second")
+    (conf / "local" / "globals.yml").write_text("systems: {r1: {credentials: deepseek}, own: {credentials: null}}\n")
+    found = load(conf)["credentials"]
+    assert set(found) == {"openai", "deepseek"}
+    assert found["deepseek"] == {"api_key": "second"}
+
+
 def test_the_projects_environments_load(project: Path) -> None:
     for env in ("base", "embedded", "paper", "test"):
         loader = ChainedConfigLoader(project / "conf", env=env, base_env="base", default_run_env="local")
