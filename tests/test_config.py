@@ -96,6 +96,12 @@ def test_below_an_empty_option_anything_may_be_given(conf: Path) -> None:
     assert load(conf, limits={"sessions": 5})["globals"]["limits"]["sessions"] == 5
 
 
+def test_an_empty_list_of_models_can_be_filled_for_one_run(conf: Path) -> None:
+    (conf / "local" / "globals.yml").write_text("systems: {}\n")
+    given = {"mine": {"base_url": "http://127.0.0.1:8000/v1"}}
+    assert load(conf, systems=given)["globals"]["systems"] == given
+
+
 def test_credentials_come_from_the_environment_unless_a_file_has_them(
     conf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

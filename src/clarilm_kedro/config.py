@@ -152,7 +152,10 @@ def _deep_merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, 
 
 def _known_part(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: _known_part(value, known[key]) if isinstance(value, Mapping) and isinstance(known[key], Mapping) else value
+        # An empty mapping is a place for anything, such as systems by name.
+        key: _known_part(value, known[key])
+        if isinstance(value, Mapping) and isinstance(known[key], Mapping) and known[key]
+        else value
         for key, value in given.items()
         if key in known
     }

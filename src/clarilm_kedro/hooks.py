@@ -195,10 +195,11 @@ def _who_makes(name: str, catalog: DataCatalog) -> str:
     if makers:
         return f"'{name}' is made by the pipeline {makers[0]}: run `kedro run --pipeline={makers[0]}` first."
     dataset = catalog.get(name)
-    path = dataset._describe().get("filepath") if dataset else "its entry in the catalog"
+    said = dataset._describe() if dataset else {"filepath": "its entry in the catalog"}
+    given = said.get("name", name)  # an input may have another name than its entry
     return (
-        f"'{name}' is an input: {path} is not there; point the global inputs.{name} at a file, a folder or a "
-        f"glob (kedro run --params inputs.{name}=PATH), or set it to null."
+        f"'{name}' is an input: {said.get('filepath')} is not there; point the global inputs.{given} at a file, a "
+        f"folder or a glob (kedro run --params inputs.{given}=PATH), or set it to null."
     )
 
 

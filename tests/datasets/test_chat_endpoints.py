@@ -45,6 +45,7 @@ def test_every_endpoint_has_its_key_its_model_and_the_shared_settings(tmp_path):
 
 def test_no_endpoints_are_an_empty_mapping(tmp_path):
     assert AbstractDataset.from_config("baseline_llms", entry(tmp_path / "s.sqlite")).load() == {}
+    assert AbstractDataset.from_config("baseline_llms", entry(tmp_path / "s.sqlite", left_out=None)).load() == {}
 
 
 def test_descriptions_show_no_key(tmp_path):

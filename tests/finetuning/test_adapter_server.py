@@ -66,7 +66,7 @@ def test_replies_with_a_given_decision_are_those_of_transformers(
     asks = [True] * len(VAGUE) + [False] * (len(QUESTIONS) - len(VAGUE))
     expected = reply_given_decision(tiny, sft_adapter.path, QUESTIONS, asks, max_new_tokens=12)
     with server.greedy(tiny, sft_adapter.path, 12) as model:
-        assert served_replies(QUESTIONS, asks, model) == expected
+        assert served_replies([clarification_prompt(question) for question in QUESTIONS], asks, model) == expected
 
 
 def test_a_prompt_has_the_tokens_it_was_trained_with(tiny: BaseModelSpec, server: AdapterServer) -> None:
@@ -142,5 +142,5 @@ def test_smollm2_says_in_llama_cpp_what_it_says_in_transformers(tmp_path: Path, 
     asks = [number % 2 == 0 for number in range(len(questions))]
     expected = reply_given_decision(base, None, questions, asks, max_new_tokens=24)
     with server.greedy(base, None, 24) as model:
-        found = served_replies(questions, asks, model)
+        found = served_replies([clarification_prompt(question) for question in questions], asks, model)
     assert sum(a == b for a, b in zip(found, expected, strict=True)) >= len(questions) - 1

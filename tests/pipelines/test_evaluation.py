@@ -21,13 +21,14 @@ from clarilm_kedro.metrics.report import ReportOptions
 from clarilm_kedro.metrics.scoring import PREDICTION_COLUMNS, ScoringOptions
 from clarilm_kedro.pipelines.evaluation import create_pipeline, nodes
 from clarilm_kedro.pipelines.evaluation.prediction import predict_bars, predictions, threshold_of
-from clarilm_kedro.pipelines.evaluation.schemas import BenchmarkOptions, DecodingOptions
+from clarilm_kedro.pipelines.evaluation.schemas import BenchmarkOptions, DecodingOptions, PromptedOptions
 from clarilm_kedro.pipelines.training.rows import IN3_TESTED
 from clarilm_kedro.tables import table
 
 PARAMETERS: dict[str, Any] = {
     "params:evaluation.benchmarks": BenchmarkOptions(limit=4),
     "params:evaluation.decoding": DecodingOptions(max_new_tokens=6, batch_size=4),
+    "params:evaluation.prompted": PromptedOptions(),
     "params:evaluation.baselines": BaselineOptions(),
     "params:evaluation.scoring": ScoringOptions(),
     "params:evaluation.comparison": ComparisonOptions(resamples=200),
@@ -162,6 +163,10 @@ def _inputs(base: BaseModelSpec, adapter: TrainedAdapter, **changes: Any) -> dic
         "calibrations": {"base": {**fitted, "threshold": 0.45}, "clarilm-sft": fitted, "clarilm": fitted},
         "log_statistics": pd.DataFrame({"source": ["sharegpt"], "sessions": [3]}),
         "adapter_server": None,
+        "zero_shot_prompt": "## user\n{{ block('question', question) }}",
+        "baseline_llms": {},
+        "local_systems": {},
+        "given_predictions": Records(),
     }
     return {**inputs, **PARAMETERS, **changes}
 
@@ -186,7 +191,7 @@ def _outputs() -> set[str]:
 
 def test_collect_benchmarks_limits_the_public_ones_only() -> None:
     broken = Records("clamber", [*_clamber(8).rows, Record(8, {"question": "x"}, "clamber.jsonl")])
-    items, rejected = nodes.collect_benchmarks(_our_test(6), _in3(8), broken, BenchmarkOptions(limit=4))
+    items, rejected = nodes.collect_benchmarks(_our_test(6), BenchmarkOptions(limit=4), _in3(8), broken)
     assert items.groupby("benchmark").size().to_dict() == {"our_test": 6, "in3": 4, "clamber": 4}
     assert items.loc[items["benchmark"] == "in3", "needs_clarification"].sum() == 3
     assert list(rejected["reason"]) == ["bad_label"]
@@ -194,7 +199,7 @@ def test_collect_benchmarks_limits_the_public_ones_only() -> None:
 
 
 def test_bars() -> None:
-    items, _ = nodes.collect_benchmarks(_our_test(6), _in3(8), _clamber(8), BenchmarkOptions())
+    items, _ = nodes.collect_benchmarks(_our_test(6), BenchmarkOptions(), _in3(8), _clamber(8))
     said = predict_bars(items, _sft_rows(20), _sft_rows(8, first=20), BaselineOptions())
     assert list(said.columns) == list(PREDICTION_COLUMNS)
     by_system = dict(list(said.groupby("system")))
@@ -212,7 +217,7 @@ def test_bars() -> None:
 
 
 def test_bars_without_training_rows() -> None:
-    items, _ = nodes.collect_benchmarks(_our_test(4), Records(), Records(), BenchmarkOptions())
+    items, _ = nodes.collect_benchmarks(_our_test(4), BenchmarkOptions(), Records(), Records())
     said = predict_bars(items, _sft_rows(0), _sft_rows(0), BaselineOptions())
     assert set(said["system"]) == {"always-ask", "never-ask", "random"}
     assert (said.loc[said["system"] == "random", "p_ask"] == 0.5).all()
@@ -225,7 +230,7 @@ def test_threshold() -> None:
 
 
 def test_skipped_adapter_predicts_nothing(tiny_base: BaseModelSpec) -> None:
-    items, _ = nodes.collect_benchmarks(_our_test(4), Records(), Records(), BenchmarkOptions())
+    items, _ = nodes.collect_benchmarks(_our_test(4), BenchmarkOptions(), Records(), Records())
     skipped = TrainedAdapter.skipped("too few")
     said = nodes.predict_node("clarilm")(tiny_base, skipped, {}, items, DecodingOptions())
     assert said.empty
@@ -234,14 +239,14 @@ def test_skipped_adapter_predicts_nothing(tiny_base: BaseModelSpec) -> None:
 
 
 def test_merge_orders_and_keeps_types() -> None:
-    items, _ = nodes.collect_benchmarks(_our_test(4), Records(), Records(), BenchmarkOptions())
+    items, _ = nodes.collect_benchmarks(_our_test(4), BenchmarkOptions(), Records(), Records())
     said = predict_bars(items, _sft_rows(20), _sft_rows(8, first=20), BaselineOptions())
     merged = nodes.merge_predictions(predictions([]), said.iloc[5:], said.iloc[:5], predictions([]))
     pd.testing.assert_frame_equal(merged, said)
 
 
 def test_what_was_skipped_is_explained() -> None:
-    items, _ = nodes.collect_benchmarks(_our_test(4), _in3(4), Records(), BenchmarkOptions())
+    items, _ = nodes.collect_benchmarks(_our_test(4), BenchmarkOptions(), _in3(4), Records())
     skipped = TrainedAdapter.skipped("3 examples are fewer than 20.")
     trained = TrainedAdapter(Path("somewhere"), {"status": "trained"})
     calibrations = {
@@ -376,7 +381,7 @@ def test_every_option_stands_in_the_configuration(project: Path) -> None:
 def test_every_output_stands_in_the_catalog(project: Path) -> None:
     text = (project / "conf" / "base" / "evaluation" / "catalog.yml").read_text(encoding="utf-8")
     entries = {name: entry for name, entry in yaml.safe_load(text).items() if not name.startswith("_")}
-    assert set(entries) == _outputs()
+    assert set(entries) == _outputs() | {"benchmark_{name}", "given_predictions", "local_systems"}
     assert all(entry["metadata"]["description"] for entry in entries.values())
     assert all(entry["metadata"]["kedro-viz"]["layer"] for entry in entries.values())
 

@@ -11,7 +11,7 @@ from clarilm_kedro.errors import ClarilmError
 
 
 class ChatEndpointsDataset(AbstractDataset[NoReturn, dict[str, ChatEndpoint]]):
-    """OpenAI-compatible endpoints by name, each as by :class:`~clarilm_kedro.datasets.chat_endpoint.ChatEndpointDataset`.
+    """OpenAI-compatible endpoints by name, each a :class:`~clarilm_kedro.datasets.chat_endpoint.ChatEndpointDataset`.
 
     ```yaml
     baseline_llms:
@@ -25,7 +25,8 @@ class ChatEndpointsDataset(AbstractDataset[NoReturn, dict[str, ChatEndpoint]]):
 
     Args:
         endpoints: Name to the settings of the endpoint: the arguments of ``ChatEndpointDataset`` but for ``store``. The
-            name serves as model id where ``model`` is not given. May be empty.
+            name serves as model id where ``model`` is not given. None leaves one out, so that an environment can take
+            away what the one it extends lists. May be empty.
         store: Path of the SQLite file with every reply; relative to the Kedro project.
         metadata: Ignored here; for kedro-viz.
         **shared: Settings of every endpoint that does not set them itself, such as ``prices``, ``seed``, ``offline``.
@@ -40,7 +41,7 @@ class ChatEndpointsDataset(AbstractDataset[NoReturn, dict[str, ChatEndpoint]]):
     def __init__(
         self,
         *,
-        endpoints: Mapping[str, Mapping[str, Any]],
+        endpoints: Mapping[str, Mapping[str, Any] | None],
         store: str,
         metadata: dict[str, Any] | None = None,
         **shared: Any,
@@ -48,6 +49,8 @@ class ChatEndpointsDataset(AbstractDataset[NoReturn, dict[str, ChatEndpoint]]):
         self.metadata = metadata
         self._endpoints: dict[str, ChatEndpointDataset] = {}
         for name, settings in endpoints.items():
+            if settings is None:
+                continue
             if not isinstance(settings, Mapping):
                 raise ClarilmError(f"The endpoint '{name}' is {settings!r}; give its settings, such as base_url.")
             if "store" in settings:

@@ -5,30 +5,33 @@ from collections.abc import Sequence
 from clarilm_kedro.chat.stage import ask
 from clarilm_kedro.chat.types import ChatModel, ChatRequest, Kind
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.finetuning.template import Message, clarification_prompt, decision
+from clarilm_kedro.finetuning.template import Message, decision
 from clarilm_kedro.pipelines.stages import as_messages
 
 STAGE = "replies"
 
 
-def served_replies(questions: Sequence[str], asks: Sequence[bool], model: ChatModel) -> list[str]:
+def served_replies(
+    prompts: Sequence[Sequence[Message]], asks: Sequence[bool], model: ChatModel, *, seed: int = 0
+) -> list[str]:
     """Generate replies with the decision line already written, as the last message, which the server continues.
 
     Args:
-        questions: User questions.
-        asks: Per question, whether the reply is to be a clarifying question.
-        model: Answers greedily; cuts off what is longer than its limit.
+        prompts: Chat messages before the reply.
+        asks: Per prompt, whether the reply is to be a clarifying question.
+        model: Cuts off what is longer than its limit.
+        seed: Of the draw, where the model draws.
 
     Returns:
-        Per question, the clarifying question or the answer; empty where nothing was said.
+        Per prompt, the clarifying question or the answer; empty where nothing was said.
 
     Raises:
         ClarilmError: A call failed for another reason than an empty reply.
     """
-    asked = list(zip(questions, asks, strict=True))
+    asked = list(zip(prompts, asks, strict=True))
     requests = [
-        ChatRequest(f"{number:08d}", as_messages(_begun(question, asks)), whole=False)
-        for number, (question, asks) in enumerate(asked)
+        ChatRequest(f"{number:08d}", as_messages(_begun(prompt, asks)), sample_index=seed, whole=False)
+        for number, (prompt, asks) in enumerate(asked)
     ]
     results, failures = ask(requests, model, stage=STAGE)
     lost = failures[failures["kind"] != str(Kind.EMPTY)]
@@ -46,5 +49,5 @@ def served_replies(questions: Sequence[str], asks: Sequence[bool], model: ChatMo
     ]
 
 
-def _begun(question: str, asks: bool) -> list[Message]:
-    return [*clarification_prompt(question), {"role": "assistant", "content": decision(asks) + "\n"}]
+def _begun(prompt: Sequence[Message], asks: bool) -> list[Message]:
+    return [*prompt, {"role": "assistant", "content": decision(asks) + "\n"}]
