@@ -117,8 +117,8 @@ def accept_prompted(
             max_failed_share=options.max_failed_share,
             dataset=FAILED_DATASET,
         )
-    rows = [{**row, "read": read_decision(row["reply"])} for row in records(prompted_replies)]
-    shares = _ask_shares(rows)
+    replies = [{**row, "read": read_decision(row["reply"])} for row in records(prompted_replies)]
+    shares = _ask_shares(replies)
     return predictions(
         {
             **row,
@@ -129,7 +129,7 @@ def accept_prompted(
             "parsed": row["read"].asks is not None,
             "threshold": None,
         }
-        for row in rows
+        for row in replies
     )
 
 
