@@ -133,9 +133,10 @@ def sniff(start: bytes, file: SourceFile, name: str) -> Format:
     suffix = file.path.suffix.lower()
     if start.startswith(b'"') and suffix not in (".tsv", ".csv"):
         return "json_in_jsonl"
-    if suffix in _BY_SUFFIX:
+    header = start.split(b"\n", 1)[0]
+    if suffix in _BY_SUFFIX and not (suffix == ".csv" and b"\t" in header and b"," not in header):
         return _BY_SUFFIX[suffix]
-    if b"\t" in start.split(b"\n", 1)[0]:
+    if b"\t" in header:
         return "tsv"
     raise ClarilmError(
         f"'{file.path}' (inputs.{name}) is neither JSON, JSON lines, parquet, TSV nor CSV; it begins {start[:40]!r}."
