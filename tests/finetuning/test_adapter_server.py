@@ -92,6 +92,14 @@ def test_draws_are_of_the_seed_and_sampled_as_asked(
     assert only.text.startswith(decision(True))
 
 
+def test_replies_are_drawn_by_their_seed(tiny: BaseModelSpec, server: AdapterServer) -> None:
+    prompts, asks = [clarification_prompt(question) for question in QUESTIONS], [True] * len(QUESTIONS)
+    with server.drawing(tiny, None, 8, temperature=3.0, top_p=0.95) as model:
+        assert model.options.extra_body == {"samplers": ["temperature", "top_p"]}
+        first, other, again = (served_replies(prompts, asks, model, seed=seed) for seed in (0, 1, 0))
+    assert first == again != other
+
+
 def test_the_server_starts_late_and_ends_with_the_block_also_by_an_error(
     tiny: BaseModelSpec, server: AdapterServer
 ) -> None:

@@ -13,6 +13,7 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
+from clarilm_kedro.finetuning.local_system import LocalSystem
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.logs.records import Record, Records
 from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS, ComparisonOptions
@@ -20,6 +21,7 @@ from clarilm_kedro.metrics.baselines import BaselineOptions
 from clarilm_kedro.metrics.report import ReportOptions
 from clarilm_kedro.metrics.scoring import PREDICTION_COLUMNS, ScoringOptions
 from clarilm_kedro.pipelines.evaluation import create_pipeline, nodes
+from clarilm_kedro.pipelines.evaluation.local import predict_local
 from clarilm_kedro.pipelines.evaluation.prediction import predict_bars, predictions, threshold_of
 from clarilm_kedro.pipelines.evaluation.schemas import BenchmarkOptions, DecodingOptions, PromptedOptions
 from clarilm_kedro.pipelines.training.rows import IN3_TESTED
@@ -333,6 +335,35 @@ def test_nothing_mined_still_gives_the_bars_and_the_base(tiny_base: BaseModelSpe
         "Our-test", "FM-LOG", "clarilm-sft", "clarilm", "tf-idf", "threshold of base",
     }  # fmt: skip
     assert "there is no teacher to name" in out["report"]
+
+
+def test_further_local_systems_and_draws(tiny_base: BaseModelSpec, tiny_adapter: TrainedAdapter) -> None:
+    """Drawn as in the paper: every model of this machine three times, the bars once; a system by the long prompt."""
+    drawn = DecodingOptions(max_new_tokens=6, temperature=0.5, top_p=0.9, draws=3, decision="sampled")
+    systems = {
+        "mine": LocalSystem(model=tiny_base, adapter=tiny_adapter.path),
+        "by-prompt": LocalSystem(model=tiny_base, prompt="zero_shot", threshold=0.2),
+    }
+    inputs = _inputs(tiny_base, tiny_adapter, local_systems=systems)
+    out = _run({**inputs, "params:evaluation.decoding": drawn})
+    said = out["predictions"]
+    draws = {**dict.fromkeys(("always-ask", "never-ask", "random", "tf-idf"), 1), **dict.fromkeys(systems, 3)}
+    assert said.groupby("system")["seed"].nunique().to_dict() == {
+        **draws, "base": 3, "clarilm": 3, "clarilm-sft": 3,
+    }  # fmt: skip
+    mine, clarilm = (said[said["system"] == name].reset_index() for name in ("mine", "clarilm"))
+    assert mine["p_ask"].tolist() == pytest.approx(clarilm["p_ask"].tolist())  # the same adapter by the same prompt
+    assert mine["threshold"].isna().all()
+    by_prompt = said[said["system"] == "by-prompt"]
+    assert not np.allclose(by_prompt["p_ask"], said.loc[said["system"] == "base", "p_ask"])
+    assert set(systems) <= set(out["results_table"]["system"])
+
+    held = predict_local(
+        systems, inputs["zero_shot_prompt"], out["benchmarks"], PARAMETERS["params:evaluation.decoding"]
+    )
+    chosen = held[held["system"] == "by-prompt"]
+    assert (chosen["asked"] == (chosen["p_ask"] >= 0.2)).all()
+    assert set(chosen["threshold"]) == {0.2}
 
 
 def test_no_benchmark_at_all(tiny_base: BaseModelSpec) -> None:
