@@ -96,7 +96,7 @@ def test_replies_are_drawn_by_their_seed(tiny: BaseModelSpec, server: AdapterSer
     prompts, asks = [clarification_prompt(question) for question in QUESTIONS], [True] * len(QUESTIONS)
     with server.drawing(tiny, None, 8, temperature=3.0, top_p=0.95) as model:
         assert model.options.extra_body == {"samplers": ["temperature", "top_p"]}
-        first, other, again = (served_replies(prompts, asks, model, seed=seed) for seed in (0, 1, 0))
+        first, other, again = (served_replies(prompts, asks, model, seeds=[seed] * len(prompts)) for seed in (0, 1, 0))
     assert first == again != other
 
 

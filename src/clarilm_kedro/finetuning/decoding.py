@@ -51,7 +51,7 @@ class Generation(NamedTuple):
 
 @dataclass(frozen=True)
 class Draw:
-    """How a reply is drawn where it is not the likeliest one.
+    """How replies are drawn where they are not the likeliest ones.
 
     Every reply has a source of random numbers of its own, seeded by the seed and its prompt: the next token is the
     largest of log-probability plus Gumbel noise, which draws from the distribution (Gumbel-max). So a reply is the same
@@ -60,12 +60,12 @@ class Draw:
     Attributes:
         temperature: Above 0.
         top_p: Only the likeliest tokens up to this mass are drawn from.
-        seed: Of the draw.
+        seeds: One per reply.
     """
 
     temperature: float
     top_p: float
-    seed: int
+    seeds: Sequence[int]
 
 
 def sample_candidates(
@@ -271,7 +271,7 @@ class _Decoder:
         with torch.random.fork_rng(devices=devices), torch.inference_mode():
             torch.manual_seed(seed)
             for rows, ids, mask in self.batches(starts, label):
-                noise = _drawing([starts[row] for row in rows], draw, self.model.device) if draw else None
+                noise = _drawing(draw, rows, starts, self.model.device) if draw else None
                 out = self.model.generate(input_ids=ids, attention_mask=mask, logits_processor=noise)
                 new = out[:, ids.shape[1] :].tolist()
                 for at, row in enumerate(rows):
@@ -286,12 +286,13 @@ class _Decoder:
         return Generation(str(self._tokenizer.decode(tokens, skip_special_tokens=True)).strip(), finished)
 
 
-def _drawing(starts: Sequence[list[int]], draw: Draw, device: "torch.device") -> Any:
+def _drawing(draw: Draw, rows: Sequence[int], starts: Sequence[list[int]], device: "torch.device") -> Any:
     """What turns the greedy choice of each row of a batch into a draw; a list of transformers' logits processors."""
     import torch
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
-    sources = [torch.Generator(device).manual_seed(int(stable_id(draw.seed, start, length=15), 16)) for start in starts]
+    keys = [stable_id(draw.seeds[row], starts[row], length=15) for row in rows]
+    sources = [torch.Generator(device).manual_seed(int(key, 16)) for key in keys]
 
     def with_noise(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         waits = torch.empty_like(scores, dtype=torch.float32)

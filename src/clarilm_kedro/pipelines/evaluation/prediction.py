@@ -88,16 +88,19 @@ def predict_with_model(
     started = perf_counter()
     prompts = prompts or [clarification_prompt(question) for question in benchmarks["question"]]
     p_ask = [float(p) for p in ask_probabilities_of(base_model, adapter, prompts, options.batch_size)]
-    rows: list[dict[str, Any]] = []
-    for seed in range(options.draws):
-        if options.decision == "sampled":
-            keys = zip(benchmarks["benchmark"], benchmarks["item_id"], strict=True)
-            asks = [drawn_to_ask(p, options, seed, system, *key) for p, key in zip(p_ask, keys, strict=True)]
-            decided = Decisions(system, asks, p_ask, seed=seed)
-        else:
-            decided = Decisions(system, [p >= threshold for p in p_ask], p_ask, threshold, seed)
-        texts = _replies(base_model, adapter, prompts, decided, options, adapter_server)
-        rows += _rows(benchmarks, decided, texts)
+    draws = [_decide(system, benchmarks, p_ask, threshold, options, seed) for seed in range(options.draws)]
+    # All draws at once: the weights are loaded, or the server started, for each call.
+    texts = _replies(
+        base_model,
+        adapter,
+        [*prompts] * len(draws),
+        [asks for decided in draws for asks in decided.asks],
+        [decided.seed for decided in draws for _ in decided.asks],
+        options,
+        adapter_server,
+    )
+    said = iter(texts)
+    rows = [row for decided in draws for row in _rows(benchmarks, decided, [next(said) for _ in decided.asks])]
     frame = predictions(rows)
     seconds, asked = perf_counter() - started, int(frame["asked"].sum())
     logger.info("%s: %d replies in %.1f s, asked in %d of them.", system, len(frame), seconds, asked)
@@ -180,11 +183,26 @@ def threshold_of(system: str, calibrations: Mapping[str, Mapping[str, Any]]) -> 
     return DEFAULT_THRESHOLD if threshold is None else float(threshold)
 
 
+def _decide(
+    system: str,
+    benchmarks: pd.DataFrame,
+    p_ask: Sequence[float],
+    threshold: float,
+    options: DecodingOptions,
+    seed: int,
+) -> Decisions:
+    if options.decision == "threshold":
+        return Decisions(system, [p >= threshold for p in p_ask], p_ask, threshold, seed)
+    items = zip(p_ask, benchmarks["benchmark"], benchmarks["item_id"], strict=True)
+    return Decisions(system, [drawn_to_ask(p, options, seed, system, *key) for p, *key in items], p_ask, seed=seed)
+
+
 def _replies(
     base_model: BaseModelSpec,
     adapter: Path | None,
     prompts: Sequence[Sequence[Message]],
-    decided: Decisions,
+    asks: Sequence[bool],
+    seeds: Sequence[int],
     options: DecodingOptions,
     adapter_server: AdapterServer | None,
 ) -> list[str]:
@@ -196,16 +214,15 @@ def _replies(
             else adapter_server.greedy(base_model, adapter, most)
         )
         with serving as model:
-            return served_replies(prompts, decided.asks, model, seed=decided.seed)
-    draw = Draw(temperature, top_p, decided.seed) if temperature else None
+            return served_replies(prompts, asks, model, seeds=seeds)
     return replies_given_decision(
         base_model,
         adapter,
         prompts,
-        decided.asks,
+        asks,
         max_new_tokens=most,
         batch_size=options.batch_size,
-        draw=draw,
+        draw=Draw(temperature, top_p, seeds) if temperature else None,
     )
 
 

@@ -12,7 +12,7 @@ STAGE = "replies"
 
 
 def served_replies(
-    prompts: Sequence[Sequence[Message]], asks: Sequence[bool], model: ChatModel, *, seed: int = 0
+    prompts: Sequence[Sequence[Message]], asks: Sequence[bool], model: ChatModel, *, seeds: Sequence[int] | None = None
 ) -> list[str]:
     """Generate replies with the decision line already written, as the last message, which the server continues.
 
@@ -20,7 +20,7 @@ def served_replies(
         prompts: Chat messages before the reply.
         asks: Per prompt, whether the reply is to be a clarifying question.
         model: Cuts off what is longer than its limit.
-        seed: Of the draw, where the model draws.
+        seeds: Per prompt, where the model draws; None takes 0.
 
     Returns:
         Per prompt, the clarifying question or the answer; empty where nothing was said.
@@ -28,10 +28,10 @@ def served_replies(
     Raises:
         ClarilmError: A call failed for another reason than an empty reply.
     """
-    asked = list(zip(prompts, asks, strict=True))
+    asked = list(zip(prompts, asks, seeds or [0] * len(prompts), strict=True))
     requests = [
         ChatRequest(f"{number:08d}", as_messages(_begun(prompt, asks)), sample_index=seed, whole=False)
-        for number, (prompt, asks) in enumerate(asked)
+        for number, (prompt, asks, seed) in enumerate(asked)
     ]
     results, failures = ask(requests, model, stage=STAGE)
     lost = failures[failures["kind"] != str(Kind.EMPTY)]
@@ -45,7 +45,7 @@ def served_replies(
     # llama.cpp gives the message back whole, with what it was begun with.
     return [
         texts.get(request.row_id, "").removeprefix(decision(asks)).strip()
-        for request, (_, asks) in zip(requests, asked, strict=True)
+        for request, (_, asks, _) in zip(requests, asked, strict=True)
     ]
 
 
