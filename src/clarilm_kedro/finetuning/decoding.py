@@ -296,8 +296,8 @@ def _drawing(draw: Draw, rows: Sequence[int], starts: Sequence[list[int]], devic
 
     def with_noise(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         waits = torch.empty_like(scores, dtype=torch.float32)
-        for row, source in zip(waits, sources, strict=True):
-            row.exponential_(generator=source)
+        for at, source in enumerate(sources):
+            waits[at].exponential_(generator=source)
         # The negative logarithm of an exponential is a Gumbel; a zero would make one of infinity.
         return scores.float() - waits.clamp_(min=torch.finfo(torch.float32).tiny).log()
 
