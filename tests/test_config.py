@@ -96,6 +96,12 @@ def test_below_an_empty_option_anything_may_be_given(conf: Path) -> None:
     assert load(conf, limits={"sessions": 5})["globals"]["limits"]["sessions"] == 5
 
 
+def test_an_empty_list_of_models_can_be_filled_for_one_run(conf: Path) -> None:
+    (conf / "local" / "globals.yml").write_text("systems: {}\n")
+    given = {"mine": {"base_url": "http://127.0.0.1:8000/v1"}}
+    assert load(conf, systems=given)["globals"]["systems"] == given
+
+
 def test_credentials_come_from_the_environment_unless_a_file_has_them(
     conf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +114,14 @@ def test_credentials_come_from_the_environment_unless_a_file_has_them(
 def test_without_a_key_the_entry_is_there_but_empty(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     assert load(conf)["credentials"] == {"openai": {"api_key": None}}
+
+
+def test_models_in_a_list_of_several_find_their_keys_too(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "second")
+    (conf / "local" / "globals.yml").write_text("systems: {r1: {credentials: deepseek}, own: {credentials: null}}\n")
+    found = load(conf)["credentials"]
+    assert set(found) == {"openai", "deepseek"}
+    assert found["deepseek"] == {"api_key": "second"}
 
 
 def test_the_projects_environments_load(project: Path) -> None:

@@ -53,7 +53,7 @@ def test_the_catalog_holds_nothing_that_no_pipeline_uses(
     pipelines: dict[str, Pipeline], loader: ChainedConfigLoader
 ) -> None:
     used = set().union(*(datasets(pipelines[each]) for each in ("__default__", *BESIDE)))
-    assert set(loader["catalog"]) == used
+    assert {name for name in loader["catalog"] if "{" not in name} == used
 
 
 def test_only_files_prompts_and_chat_models_are_free_inputs(

@@ -10,7 +10,15 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro_datasets.pandas import ParquetDataset
 
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.hooks import TrackingHook, _is_missing, _metrics, _printable, _summary, show_errors_plainly
+from clarilm_kedro.hooks import (
+    TrackingHook,
+    _chat_metrics,
+    _is_missing,
+    _metrics,
+    _printable,
+    _summary,
+    show_errors_plainly,
+)
 
 
 def test_errors_for_users_are_printed_without_a_traceback(
@@ -45,6 +53,19 @@ def test_every_number_of_a_table_becomes_a_metric_under_its_keys() -> None:
 def test_lists_become_json_text_in_mlflow_tables() -> None:
     frame = pd.DataFrame({"sources": [["log", "llm"]], "facet": ["city"]})
     assert list(_printable(frame)["sources"]) == ['["log", "llm"]']
+
+
+def test_several_models_of_one_stage_keep_their_own_numbers() -> None:
+    usage = [
+        {"stage": "zero_shot", "model": "org/a@1", "rows": 3},
+        {"stage": "zero_shot", "model": "b", "rows": 4},
+        {"stage": "facets", "model": "b", "rows": 5},
+    ]
+    assert _chat_metrics(usage) == {
+        "chat.zero_shot.org/a_1.rows": 3,
+        "chat.zero_shot.b.rows": 4,
+        "chat.facets.rows": 5,
+    }
 
 
 def test_the_summary_counts_requests() -> None:

@@ -11,6 +11,7 @@ from clarilm_kedro.chat.plan import PlanOptions, RowsAssumption, StageAssumption
 from clarilm_kedro.chat.stage import ask
 from clarilm_kedro.chat.types import ChatModel, ChatRequest, Message
 from clarilm_kedro.datasets.chat_endpoint import ChatEndpointDataset, close_chat_models
+from clarilm_kedro.datasets.chat_endpoints import ChatEndpointsDataset
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.launch import LaunchOptions
@@ -88,6 +89,22 @@ def test_a_stage_of_which_nothing_is_known_is_named(tmp_path: Path) -> None:
     plans = plan_pipeline(PIPELINE, catalog(tmp_path, "http://127.0.0.1:9/v1"), PlanOptions(datasets={}, stages={}))
     with pytest.raises(ClarilmError, match="set max_tokens"):
         list(plans)
+
+
+def ask_several(rows: pd.DataFrame, models: dict[str, ChatModel]) -> None:
+    for model in models.values():
+        ask_all(rows, model)
+
+
+def test_a_stage_that_asks_several_models_has_a_plan_for_each(tmp_path: Path) -> None:
+    datasets = catalog(tmp_path, "http://127.0.0.1:9/v1")
+    endpoints = {"a": {"base_url": "http://127.0.0.1:9/v1"}, "b": {"base_url": "http://127.0.0.1:9/v1"}}
+    datasets["llms"] = ChatEndpointsDataset(endpoints=endpoints, store=str(tmp_path / "s.sqlite"))
+    for inputs, calls in ((["start", "llms"], 2), (["middle", "llms"], 7)):
+        pipeline = Pipeline([Node(ask_several, inputs, None, name="several")])
+        options = PlanOptions(datasets={"middle": RowsAssumption(rows=7)}, stages={"several": STAGE})
+        plans = list(plan_pipeline(pipeline, datasets, options))
+        assert [(plan.stage, plan.model, plan.calls) for plan in plans] == [("several", name, calls) for name in "ab"]
 
 
 def training_catalog(tiny: BaseModelSpec, **launch: Any) -> DataCatalog:

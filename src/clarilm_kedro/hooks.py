@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import resource
 import sys
 import time
@@ -29,6 +30,8 @@ from clarilm_kedro.errors import ClarilmError
 logger = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
+# MLflow refuses names of metrics with other characters.
+_NOT_IN_METRICS = re.compile(r"[^\w\-./: ]")
 
 
 def show_errors_plainly() -> None:
@@ -90,9 +93,7 @@ class RunHook:
         if mlflow.active_run():
             mlflow.log_metrics({f"seconds.{name}": spent for name, spent in _by_pipeline(self._seconds).items()})
             mlflow.log_metric("peak_memory_gb", _peak_memory_gb())
-            for stage in usage:
-                numbers = {key: value for key, value in stage.items() if isinstance(value, int | float)}
-                mlflow.log_metrics({f"chat.{stage['stage']}.{key}": value for key, value in numbers.items()})
+            mlflow.log_metrics(_chat_metrics(usage))
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -195,10 +196,11 @@ def _who_makes(name: str, catalog: DataCatalog) -> str:
     if makers:
         return f"'{name}' is made by the pipeline {makers[0]}: run `kedro run --pipeline={makers[0]}` first."
     dataset = catalog.get(name)
-    path = dataset._describe().get("filepath") if dataset else "its entry in the catalog"
+    said = dataset._describe() if dataset else {"filepath": "its entry in the catalog"}
+    given = said.get("name", name)  # an input may have another name than its entry
     return (
-        f"'{name}' is an input: {path} is not there; point the global inputs.{name} at a file, a folder or a "
-        f"glob (kedro run --params inputs.{name}=PATH), or set it to null."
+        f"'{name}' is an input: {said.get('filepath')} is not there; point the global inputs.{given} at a file, a "
+        f"folder or a glob (kedro run --params inputs.{given}=PATH), or set it to null."
     )
 
 
@@ -229,6 +231,18 @@ def _summary(seconds: dict[str, float], usage: list[dict[str, Any]]) -> list[str
         cost = f" US$ {spent:,.2f} spent." if spent else ""
         lines.append(f"Chat requests: {sent} sent, {stored} answered from the response store.{cost}")
     return lines
+
+
+def _chat_metrics(usage: list[dict[str, Any]]) -> dict[str, float]:
+    """Name every number of every stage; with its model where several models did the same, as evaluated systems do."""
+    stages = [stage["stage"] for stage in usage]
+    metrics: dict[str, float] = {}
+    for stage in usage:
+        name = f"{stage['stage']}.{stage['model']}" if stages.count(stage["stage"]) > 1 else stage["stage"]
+        for key, value in stage.items():
+            if isinstance(value, int | float):
+                metrics[_NOT_IN_METRICS.sub("_", f"chat.{name}.{key}")] = value
+    return metrics
 
 
 def _peak_memory_gb() -> float:

@@ -12,6 +12,7 @@ from kedro.pipeline.node import Node
 from clarilm_kedro.chat.endpoint import ChatEndpoint
 from clarilm_kedro.chat.plan import CountingModel, PlanOptions, StagePlan, estimate_stage
 from clarilm_kedro.datasets.chat_endpoint import ChatEndpointDataset
+from clarilm_kedro.datasets.chat_endpoints import ChatEndpointsDataset
 from clarilm_kedro.finetuning.memory_plan import MemoryPlan, plan_training
 from clarilm_kedro.finetuning.options import DpoOptions, TrainingOptions
 
@@ -25,29 +26,27 @@ def plan_pipeline(pipeline: Pipeline, catalog: DataCatalog, options: PlanOptions
         options: Assumptions for the stages whose inputs are not there.
 
     Yields:
-        One plan per stage, in the order in which they run.
+        One plan per stage and chat model, in the order in which the stages run.
 
     Raises:
         ClarilmError: An input is missing and nothing is assumed about it.
     """
     known = _Rows(catalog)
     for node in pipeline.nodes:
-        endpoint = _asked(node, catalog)
-        if endpoint is None:
+        endpoints = _asked(node, catalog)
+        if not endpoints:
             continue
         # What is assumed of a stage may be said for all its copies, or for the one in a namespace.
         stage = node.name if node.name in options.stages else node.short_name
         inputs = {name: catalog.get(name) for name in node.inputs}
         if all(_is_there(name, dataset) for name, dataset in inputs.items()):
-            counting = CountingModel(endpoint)
-            loaded = {
-                name: counting if isinstance(dataset, ChatEndpointDataset) else catalog.load(name)
-                for name, dataset in inputs.items()
-            }
-            node.run(loaded)
-            yield counting.plan(stage, options.stages.get(stage))
+            counting = {name: CountingModel(endpoint) for name, endpoint in endpoints.items()}
+            node.run({name: _counted(dataset, counting, catalog, name) for name, dataset in inputs.items()})
+            for model in counting.values():
+                yield model.plan(stage, options.stages.get(stage))
         else:
-            yield estimate_stage(endpoint, stage, options, known)
+            for endpoint in endpoints.values():
+                yield estimate_stage(endpoint, stage, options, known)
 
 
 def plan_trainings(
@@ -114,12 +113,22 @@ class _Rows(dict[str, int]):
         return self[name]
 
 
-def _asked(node: Node, catalog: DataCatalog) -> ChatEndpoint | None:
+def _asked(node: Node, catalog: DataCatalog) -> dict[str, ChatEndpoint]:
+    """The chat models that a node asks, by name where it asks several."""
     for name in node.inputs:
         dataset = None if name.startswith("params:") else catalog.get(name)
         if isinstance(dataset, ChatEndpointDataset):
+            return {name: dataset.load()}
+        if isinstance(dataset, ChatEndpointsDataset):
             return dataset.load()
-    return None
+    return {}
+
+
+def _counted(dataset: Any, counting: dict[str, CountingModel], catalog: DataCatalog, name: str) -> Any:
+    """Give an input of a node, with chat models that count in the place of those that answer."""
+    if isinstance(dataset, ChatEndpointDataset):
+        return counting[name]
+    return counting if isinstance(dataset, ChatEndpointsDataset) else catalog.load(name)
 
 
 def _is_there(name: str, dataset: Any) -> bool:

@@ -66,7 +66,7 @@ def test_replies_with_a_given_decision_are_those_of_transformers(
     asks = [True] * len(VAGUE) + [False] * (len(QUESTIONS) - len(VAGUE))
     expected = reply_given_decision(tiny, sft_adapter.path, QUESTIONS, asks, max_new_tokens=12)
     with server.greedy(tiny, sft_adapter.path, 12) as model:
-        assert served_replies(QUESTIONS, asks, model) == expected
+        assert served_replies([clarification_prompt(question) for question in QUESTIONS], asks, model) == expected
 
 
 def test_a_prompt_has_the_tokens_it_was_trained_with(tiny: BaseModelSpec, server: AdapterServer) -> None:
@@ -90,6 +90,14 @@ def test_draws_are_of_the_seed_and_sampled_as_asked(
     with server.sampling(tiny, sft_adapter.path, hot.model_copy(update={"top_k": 1, "max_new_tokens": 24})) as model:
         (only,) = said(model, QUESTIONS[:1]).values()
     assert only.text.startswith(decision(True))
+
+
+def test_replies_are_drawn_by_their_seed(tiny: BaseModelSpec, server: AdapterServer) -> None:
+    prompts, asks = [clarification_prompt(question) for question in QUESTIONS], [True] * len(QUESTIONS)
+    with server.drawing(tiny, None, 8, temperature=3.0, top_p=0.95) as model:
+        assert model.options.extra_body == {"samplers": ["temperature", "top_p"]}
+        first, other, again = (served_replies(prompts, asks, model, seeds=[seed] * len(prompts)) for seed in (0, 1, 0))
+    assert first == again != other
 
 
 def test_the_server_starts_late_and_ends_with_the_block_also_by_an_error(
@@ -142,5 +150,5 @@ def test_smollm2_says_in_llama_cpp_what_it_says_in_transformers(tmp_path: Path, 
     asks = [number % 2 == 0 for number in range(len(questions))]
     expected = reply_given_decision(base, None, questions, asks, max_new_tokens=24)
     with server.greedy(base, None, 24) as model:
-        found = served_replies(questions, asks, model)
+        found = served_replies([clarification_prompt(question) for question in questions], asks, model)
     assert sum(a == b for a, b in zip(found, expected, strict=True)) >= len(questions) - 1

@@ -5,8 +5,11 @@ import pytest
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_for_inference
 from clarilm_kedro.finetuning.decoding import (
+    Draw,
     SamplingOptions,
+    _drawing,
     ask_probabilities,
+    replies_given_decision,
     reply_given_decision,
     sample_candidates,
     sample_generations,
@@ -104,3 +107,43 @@ def test_nothing_in_nothing_out(tiny: BaseModelSpec) -> None:
     assert sample_candidates(tiny, None, [], SamplingOptions()) == []
     assert ask_probabilities(tiny, None, []).shape == (0,)
     assert reply_given_decision(tiny, None, [], []) == []
+
+
+def test_drawn_replies_depend_on_seed_and_prompt_only(tiny: BaseModelSpec, sft_adapter: TrainedAdapter) -> None:
+    asks = [number % 2 == 0 for number in range(len(PROMPTS))]
+    drawn: dict[tuple[int, int], list[str]] = {
+        (seed, size): replies_given_decision(
+            tiny,
+            sft_adapter.path,
+            PROMPTS,
+            asks,
+            max_new_tokens=12,
+            batch_size=size,
+            draw=Draw(temperature=2.0, top_p=0.95, seeds=[seed] * len(PROMPTS)),
+        )
+        for seed, size in ((0, 1), (0, 4), (0, 16), (1, 4))
+    }
+    assert drawn[0, 1] == drawn[0, 4] == drawn[0, 16] != drawn[1, 4]
+    (alone,) = replies_given_decision(
+        tiny, sft_adapter.path, PROMPTS[3:4], asks[3:4], max_new_tokens=12, draw=Draw(2.0, 0.95, [0])
+    )
+    assert alone == drawn[0, 4][3]
+    greedy = replies_given_decision(tiny, sft_adapter.path, PROMPTS, asks, max_new_tokens=12)
+    cold = replies_given_decision(
+        tiny, sft_adapter.path, PROMPTS, asks, max_new_tokens=12, draw=Draw(0.01, 0.5, [0] * len(PROMPTS))
+    )
+    assert cold == greedy != drawn[0, 4]
+
+
+def test_a_draw_follows_temperature_and_top_p() -> None:
+    """Squares of the probabilities at temperature 1/2; of these the first two hold 0.9, so the others never come."""
+    import torch
+
+    n = 4000
+    draw = Draw(temperature=0.5, top_p=0.9, seeds=[1] * n)
+    noise = _drawing(draw, range(n), [[number] for number in range(n)], torch.device("cpu"))
+    scores = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().repeat(n, 1)
+    chosen = noise(torch.zeros(n, 1, dtype=torch.long), scores).argmax(dim=1)
+    shares = (torch.bincount(chosen, minlength=4) / n).tolist()
+    assert shares == pytest.approx([0.25 / 0.34, 0.09 / 0.34, 0.0, 0.0], abs=0.025)
+    assert shares[2:] == [0.0, 0.0]

@@ -13,6 +13,7 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
+from clarilm_kedro.finetuning.local_system import LocalSystem
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.logs.records import Record, Records
 from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS, CategoryOptions
@@ -22,14 +23,16 @@ from clarilm_kedro.metrics.report import ReportOptions
 from clarilm_kedro.metrics.score_cache import ScoreCache
 from clarilm_kedro.metrics.scoring import FACET_METRICS, PREDICTION_COLUMNS, QUALITY_METRICS, ScoringOptions
 from clarilm_kedro.pipelines.evaluation import create_pipeline, nodes, scoring
+from clarilm_kedro.pipelines.evaluation.local import predict_local
 from clarilm_kedro.pipelines.evaluation.prediction import predict_bars, predictions, threshold_of
-from clarilm_kedro.pipelines.evaluation.schemas import BenchmarkOptions, DecodingOptions
+from clarilm_kedro.pipelines.evaluation.schemas import BenchmarkOptions, DecodingOptions, PromptedOptions
 from clarilm_kedro.pipelines.training.rows import IN3_TESTED
 from clarilm_kedro.tables import table
 
 PARAMETERS: dict[str, Any] = {
     "params:evaluation.benchmarks": BenchmarkOptions(limit=4),
     "params:evaluation.decoding": DecodingOptions(max_new_tokens=6, batch_size=4),
+    "params:evaluation.prompted": PromptedOptions(),
     "params:evaluation.baselines": BaselineOptions(),
     "params:evaluation.scoring": ScoringOptions(),
     "params:evaluation.comparison": ComparisonOptions(resamples=200),
@@ -166,6 +169,10 @@ def _inputs(base: BaseModelSpec, adapter: TrainedAdapter, cache: Path, **changes
         "log_statistics": pd.DataFrame({"source": ["sharegpt"], "sessions": [3]}),
         "adapter_server": None,
         "score_cache": ScoreCache(cache / "scores.sqlite"),
+        "zero_shot_prompt": "## user\n{{ block('question', question) }}",
+        "baseline_llms": {},
+        "local_systems": {},
+        "given_predictions": Records(),
     }
     return {**inputs, **PARAMETERS, **changes}
 
@@ -190,7 +197,7 @@ def _outputs() -> set[str]:
 
 def test_collect_benchmarks_limits_the_public_ones_only() -> None:
     broken = Records("clamber", [*_clamber(8).rows, Record(8, {"question": "x"}, "clamber.jsonl")])
-    items, rejected = nodes.collect_benchmarks(_our_test(6), _in3(8), broken, BenchmarkOptions(limit=4))
+    items, rejected = nodes.collect_benchmarks(_our_test(6), BenchmarkOptions(limit=4), _in3(8), broken)
     assert items.groupby("benchmark").size().to_dict() == {"our_test": 6, "in3": 4, "clamber": 4}
     assert items.loc[items["benchmark"] == "in3", "needs_clarification"].sum() == 3
     assert list(rejected["reason"]) == ["bad_label"]
@@ -198,7 +205,7 @@ def test_collect_benchmarks_limits_the_public_ones_only() -> None:
 
 
 def test_bars() -> None:
-    items, _ = nodes.collect_benchmarks(_our_test(6), _in3(8), _clamber(8), BenchmarkOptions())
+    items, _ = nodes.collect_benchmarks(_our_test(6), BenchmarkOptions(), _in3(8), _clamber(8))
     said = predict_bars(items, _sft_rows(20), _sft_rows(8, first=20), BaselineOptions())
     assert list(said.columns) == list(PREDICTION_COLUMNS)
     by_system = dict(list(said.groupby("system")))
@@ -216,7 +223,7 @@ def test_bars() -> None:
 
 
 def test_bars_without_training_rows() -> None:
-    items, _ = nodes.collect_benchmarks(_our_test(4), Records(), Records(), BenchmarkOptions())
+    items, _ = nodes.collect_benchmarks(_our_test(4), BenchmarkOptions(), Records(), Records())
     said = predict_bars(items, _sft_rows(0), _sft_rows(0), BaselineOptions())
     assert set(said["system"]) == {"always-ask", "never-ask", "random", "echo"}
     assert (said.loc[said["system"] == "random", "p_ask"] == 0.5).all()
@@ -229,7 +236,7 @@ def test_threshold() -> None:
 
 
 def test_skipped_adapter_predicts_nothing(tiny_base: BaseModelSpec) -> None:
-    items, _ = nodes.collect_benchmarks(_our_test(4), Records(), Records(), BenchmarkOptions())
+    items, _ = nodes.collect_benchmarks(_our_test(4), BenchmarkOptions(), Records(), Records())
     skipped = TrainedAdapter.skipped("too few")
     said = nodes.predict_node("clarilm")(tiny_base, skipped, {}, items, DecodingOptions())
     assert said.empty
@@ -238,14 +245,14 @@ def test_skipped_adapter_predicts_nothing(tiny_base: BaseModelSpec) -> None:
 
 
 def test_merge_orders_and_keeps_types() -> None:
-    items, _ = nodes.collect_benchmarks(_our_test(4), Records(), Records(), BenchmarkOptions())
+    items, _ = nodes.collect_benchmarks(_our_test(4), BenchmarkOptions(), Records(), Records())
     said = predict_bars(items, _sft_rows(20), _sft_rows(8, first=20), BaselineOptions())
     merged = nodes.merge_predictions(predictions([]), said.iloc[5:], said.iloc[:5], predictions([]))
     pd.testing.assert_frame_equal(merged, said)
 
 
 def test_what_was_skipped_is_explained() -> None:
-    items, _ = nodes.collect_benchmarks(_our_test(4), _in3(4), Records(), BenchmarkOptions())
+    items, _ = nodes.collect_benchmarks(_our_test(4), BenchmarkOptions(), _in3(4), Records())
     skipped = TrainedAdapter.skipped("3 examples are fewer than 20.")
     trained = TrainedAdapter(Path("somewhere"), {"status": "trained"})
     calibrations = {
@@ -331,6 +338,38 @@ def test_nothing_mined_still_gives_the_bars_and_the_base(tiny_base: BaseModelSpe
     assert "there is no teacher to name" in out["report"]
 
 
+def test_further_local_systems_and_draws(
+    tiny_base: BaseModelSpec, tiny_adapter: TrainedAdapter, tmp_path: Path
+) -> None:
+    """Drawn as in the paper: every model of this machine three times, the bars once; a system by the long prompt."""
+    drawn = DecodingOptions(max_new_tokens=6, temperature=0.5, top_p=0.9, draws=3, decision="sampled")
+    systems = {
+        "mine": LocalSystem(model=tiny_base, adapter=tiny_adapter.path),
+        "by-prompt": LocalSystem(model=tiny_base, prompt="zero_shot", threshold=0.2),
+    }
+    inputs = _inputs(tiny_base, tiny_adapter, tmp_path, local_systems=systems)
+    out = _run({**inputs, "params:evaluation.decoding": drawn})
+    said = out["predictions"]
+    bars = ("always-ask", "never-ask", "random", "echo", "tf-idf")
+    draws = {**dict.fromkeys(bars, 1), **dict.fromkeys(systems, 3)}
+    assert said.groupby("system")["seed"].nunique().to_dict() == {
+        **draws, "base": 3, "clarilm": 3, "clarilm-sft": 3,
+    }  # fmt: skip
+    mine, clarilm = (said[said["system"] == name].reset_index() for name in ("mine", "clarilm"))
+    assert mine["p_ask"].tolist() == pytest.approx(clarilm["p_ask"].tolist())  # the same adapter by the same prompt
+    assert mine["threshold"].isna().all()
+    by_prompt = said[said["system"] == "by-prompt"]
+    assert not np.allclose(by_prompt["p_ask"], said.loc[said["system"] == "base", "p_ask"])
+    assert set(systems) <= set(out["results_table"]["system"])
+
+    held = predict_local(
+        systems, inputs["zero_shot_prompt"], out["benchmarks"], PARAMETERS["params:evaluation.decoding"]
+    )
+    chosen = held[held["system"] == "by-prompt"]
+    assert (chosen["asked"] == (chosen["p_ask"] >= 0.2)).all()
+    assert set(chosen["threshold"]) == {0.2}
+
+
 def test_no_benchmark_at_all(tiny_base: BaseModelSpec, tmp_path: Path) -> None:
     skipped = TrainedAdapter.skipped("0 rows are fewer than 20.")
     none = {"our_test": _our_test(0), "in3_test": Records(), "clamber": Records()}
@@ -386,7 +425,7 @@ def test_every_option_stands_in_the_configuration(project: Path) -> None:
 def test_every_output_stands_in_the_catalog(project: Path) -> None:
     text = (project / "conf" / "base" / "evaluation" / "catalog.yml").read_text(encoding="utf-8")
     entries = {name: entry for name, entry in yaml.safe_load(text).items() if not name.startswith("_")}
-    assert set(entries) == {*_outputs(), "score_cache"}
+    assert set(entries) == _outputs() | {"benchmark_{name}", "given_predictions", "local_systems", "score_cache"}
     assert all(entry["metadata"]["description"] for entry in entries.values())
     assert all(entry["metadata"]["kedro-viz"]["layer"] for entry in entries.values())
 

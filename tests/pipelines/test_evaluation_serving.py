@@ -20,6 +20,7 @@ from clarilm_kedro.pipelines.evaluation.schemas import DecodingOptions
 from clarilm_kedro.pipelines.evaluation.serving import served_replies
 
 QUESTIONS = ["Plan my trip.", "What is 2 + 2?", "Say nothing."]
+PROMPTS = [clarification_prompt(question) for question in QUESTIONS]
 ASKS = [True, False, False]
 
 
@@ -41,7 +42,7 @@ def endpoint(tmp_path: Path) -> Iterator[tuple[FaultServer, ChatEndpoint]]:
 
 def test_a_reply_is_begun_with_its_decision_and_read_without_it(endpoint: tuple[FaultServer, ChatEndpoint]) -> None:
     server, model = endpoint
-    assert served_replies(QUESTIONS, ASKS, model) == ["Where do you", "It is 4.", ""]
+    assert served_replies(PROMPTS, ASKS, model) == ["Where do you", "It is 4.", ""]
     bodies = {seen.body["messages"][1]["content"]: seen.body for seen in server.seen}
     begun = {"role": "assistant", "content": "Need Clarification: Yes\n"}
     assert bodies[QUESTIONS[0]]["messages"] == [*clarification_prompt(QUESTIONS[0]), begun]
@@ -53,7 +54,7 @@ def test_a_call_that_fails_ends_the_run(endpoint: tuple[FaultServer, ChatEndpoin
     server, model = endpoint
     server.script = lambda seen: fails(400, "too long") if seen.last.endswith("No\n") else scripted(seen)
     with pytest.raises(ClarilmError, match=r"2 of 3 replies could not be had from 'm'.*too long.*decoding\.engine"):
-        served_replies(QUESTIONS, ASKS, model)
+        served_replies(PROMPTS, ASKS, model)
 
 
 def test_the_decision_is_made_in_process_and_the_text_comes_from_the_server(
@@ -65,7 +66,7 @@ def test_the_decision_is_made_in_process_and_the_text_comes_from_the_server(
             assert (base.source, adapter, max_new_tokens) == ("b", Path("a"), 8)
             yield endpoint[1]
 
-    monkeypatch.setattr(prediction, "ask_probabilities", lambda *_: np.array([0.7, 0.2, 0.1]))
+    monkeypatch.setattr(prediction, "ask_probabilities_of", lambda *_: np.array([0.7, 0.2, 0.1]))
     items = pd.DataFrame({"benchmark": "b", "item_id": ["1", "2", "3"], "question": QUESTIONS})
     found = predict_with_model(
         system="clarilm",

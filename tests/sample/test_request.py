@@ -93,3 +93,10 @@ def test_data_comes_back_as_the_prompt_template_wrote_it(question: str, texts: l
     if "\r" not in question and question.strip() == question:
         assert task.text("question").encode("utf-8", "replace").replace(b"?", b"") == plain.replace(b"?", b"")
     assert [row["text"] for row in task.rows("rows")] == [text.replace("\u200b", "") for text in texts]
+
+
+def test_the_decision_line_in_the_system_message_tells_zero_shot_from_answer() -> None:
+    data = "<question>\nWhat does 'Need Clarification:' mean?\n</question>"
+    for system, name in (("Begin with 'Need Clarification: Yes' or 'No'.", "zero_shot"), ("Be brief.", "answer")):
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": data}]
+        assert read_task({"model": "sample-teacher", "messages": messages}).name == name

@@ -164,3 +164,13 @@ def test_a_session_from_another_world_is_refused(small_teacher: SampleTeacher) -
     rows = [{"index": 0, "question": "Explain quantum gravity."}, {"index": 1, "question": "In simple words."}]
     with pytest.raises(RequestError, match="Explain quantum gravity"):
         small_teacher.reply(_task("extraction", user_questions=rows))
+
+
+def test_zero_shot_follows_the_gold_labels(teacher: SampleTeacher, world: World) -> None:
+    intent = world.intents[0]
+    asked = teacher.reply(_task("zero_shot", question=intent.vague[0])).content
+    assert asked == f"Need Clarification: Yes\n{intent.facets[0].question}"
+    answered = teacher.reply(_task("zero_shot", question=intent.specified[0].question)).content
+    assert answered == f"Need Clarification: No\n{intent.specified[0].answer}"
+    clear = next(fact for fact in world.facts if not fact.ambiguous)
+    assert teacher.reply(_task("zero_shot", question=clear.question)).content.startswith("Need Clarification: No\n")

@@ -18,6 +18,7 @@ from clarilm_kedro.chat.journal import BatchJournal
 from clarilm_kedro.chat.keys import request_key
 from clarilm_kedro.chat.lane import Lane
 from clarilm_kedro.chat.limits import AdaptiveLimit, TokenBucket
+from clarilm_kedro.chat.logprobs import TOP_LOGPROBS
 from clarilm_kedro.chat.options import ChatEndpointOptions
 from clarilm_kedro.chat.prices import Price, read_price
 from clarilm_kedro.chat.prompts import well_formed
@@ -162,6 +163,7 @@ class ChatEndpoint:
             "model": options.model,
             "messages": [{"role": message.role, "content": well_formed(message.content)} for message in messages],
             **{name: value for name, value in fields.items() if value is not None},
+            **({"logprobs": True, "top_logprobs": TOP_LOGPROBS} if options.logprobs and request.logprobs else {}),
             **options.extra_body,
         }
 

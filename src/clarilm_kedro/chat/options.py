@@ -59,6 +59,9 @@ class ChatEndpointOptions(Options):
     top_p: float | None = Field(None, gt=0, le=1, description="null leaves it to the endpoint")
     max_tokens: int | None = Field(None, ge=1, description="tokens per reply; null leaves it to the endpoint")
     seed: int | None = Field(None, description="sent with the sample index added; null sends none")
+    logprobs: bool = Field(
+        False, description="whether it gives log-probabilities; asked for only where a stage reads them, as for P(ask)"
+    )
     extra_body: dict[str, Any] = Field(default_factory=dict, description="further fields of the request body")
     # Above 256 connections in flight the cost of a request grows in every client that was measured.
     concurrency: int = Field(

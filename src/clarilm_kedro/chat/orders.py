@@ -6,6 +6,7 @@ from typing import Any
 
 from clarilm_kedro.chat.client import Attempt
 from clarilm_kedro.chat.ledger import StoredResponse
+from clarilm_kedro.chat.logprobs import without_late_logprobs
 from clarilm_kedro.chat.parse import text_or_none
 from clarilm_kedro.chat.types import Kind
 from clarilm_kedro.chat.usage import Usage
@@ -84,7 +85,7 @@ def stored_response(
         served_model=text_or_none(completion.get("model")),
         stage=stage,
         prompt_sha=prompt_sha,
-        body=attempt.body,
+        body=without_late_logprobs(attempt.body, completion) if completion else attempt.body,
         prompt_tokens=usage.prompt if counted else None,
         completion_tokens=usage.completion if counted else None,
         system_fingerprint=text_or_none(completion.get("system_fingerprint")),

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from clarilm_kedro.chat.logprobs import TokenChoice, read_logprobs
 from clarilm_kedro.chat.prompts import well_formed
 from clarilm_kedro.chat.types import Kind
 from clarilm_kedro.chat.usage import token_count
@@ -31,6 +32,7 @@ class Reply:
         completion_tokens: Likewise.
         served_model: The model name in the reply.
         error: A sentence where ``kind`` is not ``ok``.
+        logprobs: Of the first tokens of the content, where they were asked for and given.
     """
 
     kind: Kind
@@ -41,6 +43,7 @@ class Reply:
     completion_tokens: int | None
     served_model: str | None
     error: str | None
+    logprobs: tuple[TokenChoice, ...] | None = None
 
 
 class InvalidReplyError(Exception):
@@ -98,6 +101,7 @@ def read_reply(body: bytes) -> Reply:
         completion_tokens=token_count(usage.get("completion_tokens")),
         served_model=text_or_none(completion.get("model")),
         error=error,
+        logprobs=read_logprobs(choice),
     )
 
 

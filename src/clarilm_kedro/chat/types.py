@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
+from clarilm_kedro.chat.logprobs import TokenChoice
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -106,6 +108,8 @@ class ChatRequest:
         max_tokens: Overrides the model's setting.
         whole: Whether only a reply that ended by itself is one; False takes one that was cut off as it is, with
             ``finish_reason`` ``length``, instead of asking for it once more with twice the room.
+        logprobs: Whether the log-probabilities of the reply's first tokens are wanted, of models that are set to give
+            them (``logprobs`` of their options).
         prompt_sha: SHA-256 of the prompt template that the messages were rendered from, stored with the reply. It is no
             part of the request's key: two templates that render the same messages share their reply.
     """
@@ -116,6 +120,7 @@ class ChatRequest:
     sample_index: int = 0
     max_tokens: int | None = None
     whole: bool = True
+    logprobs: bool = False
     prompt_sha: str | None = None
 
 
@@ -140,6 +145,7 @@ class ChatResult:
         attempts: Requests sent for this row in this call, or, if it failed, in all calls.
         error_kind: A :class:`Kind` other than ``ok``.
         error: A sentence.
+        logprobs: Of the reply's first tokens, thoughts in the content included; ``None`` where none were given.
     """
 
     row_id: str
@@ -157,6 +163,7 @@ class ChatResult:
     attempts: int = 0
     error_kind: Kind | None = None
     error: str | None = None
+    logprobs: tuple[TokenChoice, ...] | None = None
 
 
 class ChatModel(Protocol):

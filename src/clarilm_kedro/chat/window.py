@@ -160,6 +160,7 @@ class Rows(ABC):
             served_model=reply.served_model,
             source="net" if row.attempts else "store",
             attempts=row.attempts,
+            logprobs=reply.logprobs,
         )
 
     def _failed(self, row: Row, kind: Kind, error: str, reply: Reply | None = None) -> ChatResult:

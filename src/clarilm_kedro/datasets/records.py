@@ -1,4 +1,4 @@
-"""Raw inputs as Kedro datasets: files of JSON, JSON lines, parquet or TSV, loaded as records and rejects."""
+"""Raw inputs as Kedro datasets: files of JSON, JSON lines, parquet, TSV or CSV, loaded as records and rejects."""
 
 import json
 from typing import Any
@@ -18,8 +18,8 @@ class RecordsDataset(RawInput[Records]):
     Args:
         filepath: A file, a folder or a glob; null means that the input is not given, and loads as no rows.
         name: Name of the input, that of its global ``inputs.<name>``.
-        format: ``auto`` (each file's first bytes decide), ``jsonl``, ``json`` (one array), ``parquet``, ``tsv`` or
-            ``json_in_jsonl`` (lines that are JSON strings holding JSON, as CLAMBER is published).
+        format: ``auto`` (each file's first bytes decide), ``jsonl``, ``json`` (one array), ``parquet``, ``tsv``,
+            ``csv`` or ``json_in_jsonl`` (lines that are JSON strings holding JSON, as CLAMBER is published).
         limit: Load the first so many rows, in file order (files sorted by name); null loads all.
         metadata: For kedro-viz and people; not used here.
 

@@ -99,6 +99,37 @@ class AdapterServer:
             yield model
 
     @contextmanager
+    def drawing(
+        self, base: BaseModelSpec, adapter: Path | None, max_new_tokens: int, *, temperature: float, top_p: float
+    ) -> Iterator[ChatEndpoint]:
+        """Draw replies from the likeliest tokens up to a mass, however many these are.
+
+        Args:
+            base: The base model.
+            adapter: Folder of a LoRA adapter, or None.
+            max_new_tokens: Length limit.
+            temperature: Above 0.
+            top_p: The mass.
+
+        Yields:
+            The chat model; the seed of a request is its sample index.
+
+        Raises:
+            ClarilmError: The adapter cannot be exported or served.
+        """
+        body = {"samplers": ["temperature", "top_p"]}
+        with self._serve(
+            base,
+            adapter,
+            seed=0,
+            temperature=temperature,
+            top_p=top_p,
+            max_tokens=max_new_tokens,
+            extra_body=body,
+        ) as model:
+            yield model
+
+    @contextmanager
     def _serve(self, base: BaseModelSpec, adapter: Path | None, **asking: Any) -> Iterator[ChatEndpoint]:
         options = self.options
         file = export_gguf(base, adapter, options.weights, options.folder)

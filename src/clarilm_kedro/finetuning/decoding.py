@@ -1,10 +1,11 @@
 """What a base model, with or without an adapter, replies: sampled candidates, P(ask), replies with a given decision.
 
 Prompts are decoded in batches of similar length. Everything is deterministic for a seed, and does not depend on the
-order the prompts come in.
+order the prompts come in. Replies that are drawn do not depend on the batches either (:class:`Draw`).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,7 @@ from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_for_inferenc
 from clarilm_kedro.finetuning.encoding import render_prompt, token_ids
 from clarilm_kedro.finetuning.template import Message, clarification_prompt, decision
 from clarilm_kedro.options import Options
+from clarilm_kedro.text.hashing import stable_id
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +47,25 @@ class Generation(NamedTuple):
 
     text: str
     finished: bool
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How replies are drawn where they are not the likeliest ones.
+
+    Every reply has a source of random numbers of its own, seeded by the seed and its prompt: the next token is the
+    largest of log-probability plus Gumbel noise, which draws from the distribution (Gumbel-max). So a reply is the same
+    in any batch, but for the rounding of logits that padding brings.
+
+    Attributes:
+        temperature: Above 0.
+        top_p: Only the likeliest tokens up to this mass are drawn from.
+        seeds: One per reply.
+    """
+
+    temperature: float
+    top_p: float
+    seeds: Sequence[int]
 
 
 def sample_candidates(
@@ -87,7 +108,7 @@ def sample_generations(
 def ask_probabilities(
     base: BaseModelSpec, adapter: Path | None, questions: Sequence[str], batch_size: int = 32
 ) -> "np.ndarray":
-    """Give P(ask): the softmax over the Yes and the No token after "Need Clarification:", from one forward pass.
+    """Give P(ask) of ClariLM's own prompt; see :func:`ask_probabilities_of`.
 
     Args:
         base: The base model.
@@ -98,17 +119,34 @@ def ask_probabilities(
     Returns:
         Array [len(questions)] of floats in [0, 1].
     """
+    return ask_probabilities_of(base, adapter, [clarification_prompt(question) for question in questions], batch_size)
+
+
+def ask_probabilities_of(
+    base: BaseModelSpec, adapter: Path | None, prompts: Sequence[Sequence[Message]], batch_size: int = 32
+) -> "np.ndarray":
+    """Give P(ask): the softmax over the Yes and the No token after "Need Clarification:", from one forward pass.
+
+    Args:
+        base: The base model.
+        adapter: Folder of a LoRA adapter, or None.
+        prompts: Chat messages before the reply.
+        batch_size: Prompts per forward pass.
+
+    Returns:
+        Array [len(prompts)] of floats in [0, 1].
+    """
     import numpy as np
     import torch
 
-    p_ask = np.zeros(len(questions))
-    if not questions:
+    p_ask = np.zeros(len(prompts))
+    if not prompts:
         return p_ask
     decoder = _Decoder(base, adapter, batch_size)
     yes, no = (decoder.ids(decision(asks) + "\n") for asks in (True, False))
     # Where Yes and No part: after ":" in most vocabularies, after a space of its own in some.
     parting = next(at for at, (a, b) in enumerate(zip(yes, no, strict=False)) if a != b)
-    starts = [decoder.start(clarification_prompt(question), yes[:parting]) for question in questions]
+    starts = [decoder.start(prompt, yes[:parting]) for prompt in prompts]
     for rows, ids, mask in decoder.batches(starts, "P(ask)"):
         with torch.inference_mode():
             out = decoder.model(input_ids=ids, attention_mask=mask, logits_to_keep=1, use_cache=False)
@@ -126,7 +164,7 @@ def reply_given_decision(
     max_new_tokens: int = 64,
     batch_size: int = 32,
 ) -> list[str]:
-    """Decode the reply's text greedily, with the decision line already written.
+    """Decode the reply to ClariLM's own prompt greedily; see :func:`replies_given_decision`.
 
     Args:
         base: The base model.
@@ -139,16 +177,41 @@ def reply_given_decision(
     Returns:
         Per question, the clarifying question or the answer.
     """
-    if not questions:
+    prompts = [clarification_prompt(question) for question in questions]
+    return replies_given_decision(base, adapter, prompts, asks, max_new_tokens=max_new_tokens, batch_size=batch_size)
+
+
+def replies_given_decision(
+    base: BaseModelSpec,
+    adapter: Path | None,
+    prompts: Sequence[Sequence[Message]],
+    asks: Sequence[bool],
+    *,
+    max_new_tokens: int = 64,
+    batch_size: int = 32,
+    draw: Draw | None = None,
+) -> list[str]:
+    """Decode the reply's text with the decision line already written.
+
+    Args:
+        base: The base model.
+        adapter: Folder of a LoRA adapter, or None.
+        prompts: Chat messages before the reply.
+        asks: Per prompt, whether the reply is to be a clarifying question.
+        max_new_tokens: Length limit.
+        batch_size: Prompts per batch.
+        draw: How replies are drawn; None takes the likeliest token every time.
+
+    Returns:
+        Per prompt, the clarifying question or the answer.
+    """
+    if not prompts:
         return []
     decoder = _Decoder(base, adapter, batch_size)
     lines = {ask: decoder.ids(decision(ask) + "\n") for ask in (True, False)}
-    starts = [
-        decoder.start(clarification_prompt(question), lines[bool(ask)])
-        for question, ask in zip(questions, asks, strict=True)
-    ]
-    replies = decoder.generate(starts, {"do_sample": False, "max_new_tokens": max_new_tokens}, "replies")
-    return [row[0].text for row in replies]
+    starts = [decoder.start(prompt, lines[bool(ask)]) for prompt, ask in zip(prompts, asks, strict=True)]
+    settings = {"do_sample": False, "max_new_tokens": max_new_tokens}
+    return [row[0].text for row in decoder.generate(starts, settings, "replies", draw=draw)]
 
 
 class _Decoder:
@@ -184,9 +247,14 @@ class _Decoder:
                 bar.update(len(rows))
 
     def generate(
-        self, starts: Sequence[list[int]], settings: dict[str, Any], label: str, seed: int = 0
+        self,
+        starts: Sequence[list[int]],
+        settings: dict[str, Any],
+        label: str,
+        seed: int = 0,
+        draw: Draw | None = None,
     ) -> list[list[Generation]]:
-        """Decode; ``settings`` are those of transformers' GenerationConfig."""
+        """Decode; ``settings`` are those of transformers' GenerationConfig, greedy ones where there is a ``draw``."""
         import torch
         from transformers import GenerationConfig
 
@@ -203,7 +271,8 @@ class _Decoder:
         with torch.random.fork_rng(devices=devices), torch.inference_mode():
             torch.manual_seed(seed)
             for rows, ids, mask in self.batches(starts, label):
-                out = self.model.generate(input_ids=ids, attention_mask=mask)
+                noise = _drawing(draw, rows, starts, self.model.device) if draw else None
+                out = self.model.generate(input_ids=ids, attention_mask=mask, logits_processor=noise)
                 new = out[:, ids.shape[1] :].tolist()
                 for at, row in enumerate(rows):
                     replies[row] = [self._read(tokens) for tokens in new[at * k : (at + 1) * k]]
@@ -215,3 +284,21 @@ class _Decoder:
         if finished:
             tokens = tokens[: tokens.index(end)]
         return Generation(str(self._tokenizer.decode(tokens, skip_special_tokens=True)).strip(), finished)
+
+
+def _drawing(draw: Draw, rows: Sequence[int], starts: Sequence[list[int]], device: "torch.device") -> Any:
+    """What turns the greedy choice of each row of a batch into a draw; a list of transformers' logits processors."""
+    import torch
+    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+
+    keys = [stable_id(draw.seeds[row], starts[row], length=15) for row in rows]
+    sources = [torch.Generator(device).manual_seed(int(key, 16)) for key in keys]
+
+    def with_noise(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        waits = torch.empty_like(scores, dtype=torch.float32)
+        for at, source in enumerate(sources):
+            waits[at].exponential_(generator=source)
+        # The negative logarithm of an exponential is a Gumbel; a zero would make one of infinity.
+        return scores.float() - waits.clamp_(min=torch.finfo(torch.float32).tiny).log()
+
+    return LogitsProcessorList([TemperatureLogitsWarper(draw.temperature), TopPLogitsWarper(draw.top_p), with_noise])

@@ -6,6 +6,7 @@ from functools import partial
 from typing import BinaryIO, Literal
 
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.logs.csvfile import read_csv
 from clarilm_kedro.logs.files import SourceFile, resolve_files
 from clarilm_kedro.logs.jsonarray import read_json_array
 from clarilm_kedro.logs.jsonlines import BOM, read_json_in_json_lines, read_json_lines
@@ -15,19 +16,21 @@ from clarilm_kedro.logs.tsv import read_tsv
 
 logger = logging.getLogger(__name__)
 
-Format = Literal["auto", "jsonl", "json", "parquet", "tsv", "json_in_jsonl"]
-FORMATS: tuple[Format, ...] = ("auto", "jsonl", "json", "parquet", "tsv", "json_in_jsonl")
-#: Keys of which a row of any log or question set has one.
-ROW_KEYS = ("conversations", "conversation", "messages", "question", "task", "persona")
+Format = Literal["auto", "jsonl", "json", "parquet", "tsv", "csv", "json_in_jsonl"]
+FORMATS: tuple[Format, ...] = ("auto", "jsonl", "json", "parquet", "tsv", "csv", "json_in_jsonl")
+#: Keys of which a row of any log, question set or table of predictions has one.
+ROW_KEYS = ("conversations", "conversation", "messages", "question", "task", "persona", "item_id")
 _READERS: dict[str, Callable[[BinaryIO, str], Iterator[Record | Reject]]] = {
     "json": partial(read_json_array, marks=ROW_KEYS),
     "jsonl": read_json_lines,
     "tsv": read_tsv,
+    "csv": read_csv,
 }
 _SNIFFED_BYTES = 4096
 _BY_SUFFIX: dict[str, Format] = {
     ".parquet": "parquet",
     ".tsv": "tsv",
+    ".csv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "json",
@@ -128,12 +131,13 @@ def sniff(start: bytes, file: SourceFile, name: str) -> Format:
     if start.startswith(b"{"):
         return "jsonl"
     suffix = file.path.suffix.lower()
-    if start.startswith(b'"') and suffix != ".tsv":
+    if start.startswith(b'"') and suffix not in (".tsv", ".csv"):
         return "json_in_jsonl"
-    if suffix in _BY_SUFFIX:
+    header = start.split(b"\n", 1)[0]
+    if suffix in _BY_SUFFIX and not (suffix == ".csv" and b"\t" in header and b"," not in header):
         return _BY_SUFFIX[suffix]
-    if b"\t" in start.split(b"\n", 1)[0]:
+    if b"\t" in header:
         return "tsv"
     raise ClarilmError(
-        f"'{file.path}' (inputs.{name}) is neither JSON, JSON lines, parquet nor TSV; it begins {start[:40]!r}."
+        f"'{file.path}' (inputs.{name}) is neither JSON, JSON lines, parquet, TSV nor CSV; it begins {start[:40]!r}."
     )

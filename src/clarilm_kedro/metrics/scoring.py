@@ -119,16 +119,16 @@ def score_rows(
 
 
 def check_complete(benchmarks: pd.DataFrame, predictions: pd.DataFrame) -> None:
-    """Refuse predictions that do not cover the benchmarks item by item.
+    """Refuse predictions that do not cover, item by item, the benchmarks they are about.
 
     Raises:
         ClarilmError: Names the system, the benchmark and an item.
     """
     items = set(map(tuple, benchmarks[_KEY].to_numpy()))
-    for (system, _), rows in predictions.groupby(["system", "seed"]):
+    for (system, _, name), rows in predictions.groupby(["system", "seed", "benchmark"]):
         keys = list(map(tuple, rows[_KEY].to_numpy()))
         distinct = set(keys)
-        wrong = sorted(items.symmetric_difference(distinct))
+        wrong = sorted({key for key in items if key[0] == name}.symmetric_difference(distinct))
         if wrong or len(keys) != len(distinct):
             benchmark, item = wrong[0] if wrong else next(key for key in keys if keys.count(key) > 1)
             raise ClarilmError(

@@ -13,10 +13,11 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from clarilm_kedro.metrics.baselines import BARS
+from clarilm_kedro.metrics.benchmarks.registry import benchmark_titles
 
 Standing = Literal["best", "second", ""]
 
-TITLES = {"our_test": "Our-test", "in3": "IN3", "clamber": "CLAMBER"}
+TITLES = benchmark_titles()
 FOOTNOTE = (
     "Percent. F1+ is the F1 of the class that needs a clarification: the paper's Table 2 prints it as macro F1. "
     "Macro F1 is the mean over both classes, with its bootstrap interval. TF and BERT count 0 where a needed question "

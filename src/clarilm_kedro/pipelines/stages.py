@@ -21,6 +21,8 @@ def ask_each(
     stage: str,
     reply: type[BaseModel] | Callable[[str], type[BaseModel]] | None = None,
     sample_index: Callable[[str], int] = lambda _: 0,
+    whole: bool = True,
+    logprobs: bool = False,
 ) -> tuple[dict[str, ChatResult], pd.DataFrame]:
     """Render one prompt per row and ask a chat model.
 
@@ -31,6 +33,8 @@ def ask_each(
         stage: Name of the stage; also names the reply's JSON schema.
         reply: Shape of a JSON reply, or what gives it for a row id; without one the reply is plain text.
         sample_index: Gives the number of the sample for a row id, where one prompt is asked several times.
+        whole: Whether a reply that was cut off is none; see :class:`~clarilm_kedro.chat.types.ChatRequest`.
+        logprobs: Whether log-probabilities are wanted; likewise.
 
     Returns:
         The accepted results by row id, and the failures (columns of :data:`clarilm_kedro.tables.FAILED`).
@@ -42,6 +46,8 @@ def ask_each(
             template.render(**values),
             _shape(stage, reply, row_id),
             sample_index(row_id),
+            whole=whole,
+            logprobs=logprobs,
             prompt_sha=prompt_hash(prompt),
         )
         for row_id, values in sorted(data.items())

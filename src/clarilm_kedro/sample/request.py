@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clarilm_kedro.finetuning.template import DECISION
+
 MODEL = "sample-teacher"
-ANSWER_TASK = "answer"
+ANSWER_TASK, ZERO_SHOT_TASK = "answer", "zero_shot"
 _ZERO_WIDTH_SPACE = "\u200b"  # prompts break chat control tokens in data with it
 _BLOCK = re.compile(r"^<([a-z][a-z0-9_]*)>\n(.*?)\n?^</\1>", re.MULTILINE | re.DOTALL)
 
@@ -40,7 +42,8 @@ class Task:
     """What a request asks for.
 
     Attributes:
-        name: The name of the JSON schema, or ``answer`` where there is none.
+        name: The name of the JSON schema; without one ``zero_shot`` where the system message asks for the decision line
+            of the paper, else ``answer``.
         prompt: The last user message that holds data, else the last one.
         blocks: The data of its marked blocks; the last one where a name occurs twice.
         prompt_words: Words and marks in all messages, which stand in for tokens in the usage counts.
@@ -133,8 +136,11 @@ def read_task(request: Any) -> Task:
     prompts = [text.replace(_ZERO_WIDTH_SPACE, "").replace("\r\n", "\n") for text in prompts]
     # A client that asks again ("that was no JSON") adds a message without data; the data then stands in an earlier one.
     prompt = next((text for text in reversed(prompts) if _BLOCK.search(text)), prompts[-1])
+    name = _task_name(request.get("response_format"))
+    if name == ANSWER_TASK and any(role == "system" and DECISION in text for role, text in texts):
+        name = ZERO_SHOT_TASK
     return Task(
-        name=_task_name(request.get("response_format")),
+        name=name,
         prompt=prompt,
         blocks={match[1]: match[2] for match in _BLOCK.finditer(prompt)},
         prompt_words=sum(count_words(text) for _, text in texts),

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clarilm_kedro.finetuning.template import completion
 from clarilm_kedro.sample.choosing import choose
 from clarilm_kedro.sample.matching import REQUESTS, Match, Vectors, WorldIndex
-from clarilm_kedro.sample.request import ANSWER_TASK, RequestError, Task
+from clarilm_kedro.sample.request import ANSWER_TASK, ZERO_SHOT_TASK, RequestError, Task
 from clarilm_kedro.sample.splits import split_world
 from clarilm_kedro.sample.steps import find_steps
 from clarilm_kedro.sample.synthesis import QuestionPool
@@ -61,6 +62,7 @@ class SampleTeacher:
             "tuning": self._tuning,
             ANSWER_TASK: self._answer,
             "choice": self._choice,
+            ZERO_SHOT_TASK: self._zero_shot,
         }
 
     def reply(self, task: Task) -> Reply:
@@ -149,16 +151,29 @@ class SampleTeacher:
     def _choice(self, task: Task) -> Reply:
         question, candidates = task.text("question"), task.rows("candidates", "id", "kind")
         match = self._known(question)
-        fact = match.fact
-        needs = fact.ambiguous and match.entry.role == "fact" if fact else match.entry.role == "vague"
-        chosen, thought = choose(self._vectors, needs, facets_of(match), candidates)
+        chosen, thought = choose(self._vectors, needs_asking(match), facets_of(match), candidates)
         return _json({"thought": thought, "choice": chosen}, reasoning=thought)
+
+    def _zero_shot(self, task: Task) -> Reply:
+        """Decide and reply as an evaluated system would; scripted from the gold labels, so its scores mean nothing."""
+        match = self._known(task.text("question"))
+        facets = facets_of(match)
+        if needs_asking(match) and facets:
+            return Reply(completion(True, facets[0][1]))
+        return Reply(completion(False, self._answer(task).content))
 
     def _known(self, question: str, *, any_role: bool = False) -> Match:
         match = self._index.match(question) if any_role else self._index.match(question, REQUESTS)
         if match is None:
             raise unknown(question)
         return match
+
+
+def needs_asking(match: Match) -> bool:
+    """Tell by the world whether what a text was recognised as needs a clarifying question."""
+    if match.fact is not None:
+        return match.fact.ambiguous and match.entry.role == "fact"
+    return match.entry.role == "vague"
 
 
 def facets_of(match: Match) -> Sequence[tuple[str, str]]:

@@ -1,1 +1,1 @@
-"""The three test sets, each brought into one shape (see :mod:`clarilm_kedro.metrics.benchmarks.shape`)."""
+"""The test sets, each brought into one shape (see :mod:`clarilm_kedro.metrics.benchmarks.shape`)."""

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from clarilm_kedro.metrics.benchmarks.shape import Content, optional_text, required_label, required_text
-
-NAME = "clamber"
+from clarilm_kedro.metrics.benchmarks.shape import Benchmark, Content, optional_text, required_label, required_text
 
 
 def parse_clamber(data: Mapping[str, Any]) -> Content:
@@ -29,3 +27,6 @@ def parse_clamber(data: Mapping[str, Any]) -> Content:
         category=optional_text(data, "category"),
         subclass=optional_text(data, "subclass"),
     )
+
+
+BENCHMARK = Benchmark("clamber", "CLAMBER", parse_clamber, dataset="clamber")

@@ -3,9 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from clarilm_kedro.metrics.benchmarks.shape import Content, RowError, optional_text, required_label, required_text
-
-NAME = "in3"
+from clarilm_kedro.metrics.benchmarks.shape import (
+    Benchmark,
+    Content,
+    RowError,
+    optional_text,
+    required_label,
+    required_text,
+)
 
 
 def parse_in3(data: Mapping[str, Any]) -> Content:
@@ -46,3 +51,6 @@ def _importance(detail: Mapping[str, Any]) -> int:
     if value not in ("1", "2", "3"):
         raise RowError("bad_importance", f"'importance' is {detail.get('importance')!r}, expected 1, 2 or 3")
     return int(value)
+
+
+BENCHMARK = Benchmark("in3", "IN3", parse_in3, dataset="in3_test")

@@ -4,7 +4,7 @@ import pandas as pd
 
 from clarilm_kedro.metrics.benchmarks.shape import items_frame
 
-NAME = "our_test"
+NAME, TITLE = "our_test", "Our-test"
 
 
 def our_test_items(our_test: pd.DataFrame) -> pd.DataFrame:

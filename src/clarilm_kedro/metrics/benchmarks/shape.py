@@ -1,7 +1,7 @@
 """The one shape of a benchmark item, the reading of published rows into it, and the stratified limit.
 
 Columns of a benchmark table:
-    benchmark: ``our_test``, ``in3`` or ``clamber``.
+    benchmark: ``our_test`` or the name of a published benchmark (:mod:`clarilm_kedro.metrics.benchmarks.registry`).
     item_id: Key within the benchmark, made from the row's position (published questions repeat, so text is no key).
     question: What the user asked.
     context: What was said before the question, "" if nothing.
@@ -64,6 +64,29 @@ class Content:
     context: str = ""
     category: str = ""
     subclass: str = ""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A published benchmark: what a module of this package says about itself, as its ``BENCHMARK``.
+
+    Attributes:
+        name: In the column ``benchmark`` and in front of item ids.
+        title: For tables and the report.
+        parse: Reads one published row; raises :class:`RowError`.
+        dataset: Catalog entry with its rows; "" takes ``benchmark_<name>``, which reads the file that the global
+            ``inputs.<name>`` gives.
+    """
+
+    name: str
+    title: str
+    parse: Callable[[Mapping[str, Any]], Content]
+    dataset: str = ""
+
+    @property
+    def rows(self) -> str:
+        """The catalog entry with its rows."""
+        return self.dataset or f"benchmark_{self.name}"
 
 
 class RowError(ValueError):

@@ -5,13 +5,14 @@ from typing import Any
 
 import pandas as pd
 
+from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.adapter_server import AdapterServer
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.logs.records import Records
 from clarilm_kedro.metrics.baselines import TF_IDF, BaselineOptions
-from clarilm_kedro.metrics.benchmarks import clamber, in3
 from clarilm_kedro.metrics.benchmarks.our_test import our_test_items
+from clarilm_kedro.metrics.benchmarks.registry import published_benchmarks
 from clarilm_kedro.metrics.benchmarks.shape import read_rows, take_stratified
 from clarilm_kedro.metrics.outcomes import TRAINED
 from clarilm_kedro.metrics.report import ReportOptions, Skipped, build_report, build_results_page
@@ -30,27 +31,26 @@ BASE = "base"
 
 
 def collect_benchmarks(
-    our_test: pd.DataFrame, in3_test: Records, clamber_rows: Records, options: BenchmarkOptions
+    our_test: pd.DataFrame, options: BenchmarkOptions, *published: Records
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Bring the three test sets into one shape.
+    """Bring the test sets into one shape.
 
     Args:
         our_test: Held-out annotated questions.
-        in3_test: Rows of IN3 test.
-        clamber_rows: Rows of CLAMBER.
         options: Limit per public benchmark.
+        *published: Rows of the public benchmarks, in the order of
+            :func:`clarilm_kedro.metrics.benchmarks.registry.published_benchmarks`.
 
     Returns:
         All items, and the published rows that could not be read (columns of both in
         :mod:`clarilm_kedro.metrics.benchmarks.shape`).
     """
-    in3_items, in3_rejected = read_rows(in3.NAME, in3_test, in3.parse_in3)
-    clamber_items, clamber_rejected = read_rows(clamber.NAME, clamber_rows, clamber.parse_clamber)
-    public = [take_stratified(items, options.limit, options.seed) for items in (in3_items, clamber_items)]
-    return (
-        pd.concat([our_test_items(our_test), *public], ignore_index=True),
-        pd.concat([in3_rejected, clamber_rejected], ignore_index=True),
-    )
+    items, rejected = [our_test_items(our_test)], []
+    for benchmark, rows in zip(published_benchmarks(), published, strict=True):
+        read, refused = read_rows(benchmark.name, rows, benchmark.parse)
+        items.append(take_stratified(read, options.limit, options.seed))
+        rejected.append(refused)
+    return pd.concat(items, ignore_index=True), pd.concat(rejected, ignore_index=True)
 
 
 def predict_baselines(
@@ -127,8 +127,17 @@ def merge_predictions(*by_system: pd.DataFrame) -> pd.DataFrame:
         *by_system: Predictions, one table per system or group of systems.
 
     Returns:
-        All of them, ordered by benchmark, system and item.
+        All of them, ordered by benchmark, system, seed and item.
+
+    Raises:
+        ClarilmError: Two tables hold a system of the same name.
     """
+    names = [name for frame in by_system for name in sorted(set(frame["system"]))]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ClarilmError(
+            f"Two systems are called '{twice[0]}'. Give one another name in systems, local_systems or the file of "
+            "inputs.predictions; the project's own are always-ask, never-ask, random, tf-idf, base and the variants."
+        )
     return predictions(row for frame in by_system for row in records(frame))
 
 

@@ -2,13 +2,17 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from clarilm_kedro.metrics.benchmarks.registry import published_benchmarks
 from clarilm_kedro.pipelines.evaluation import nodes, scoring
+from clarilm_kedro.pipelines.evaluation.given import read_given_predictions
+from clarilm_kedro.pipelines.evaluation.local import predict_local
+from clarilm_kedro.pipelines.evaluation.prompted import accept_prompted, predict_prompted
 from clarilm_kedro.pipelines.training import VARIANTS, system_of
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Create the evaluation pipeline."""
-    return _predict() + _predict_variants() + _score() + _compare() + _report()
+    return _predict() + _predict_variants() + _predict_others() + _score() + _compare() + _report()
 
 
 def _predict() -> Pipeline:
@@ -16,7 +20,11 @@ def _predict() -> Pipeline:
         [
             Node(
                 func=nodes.collect_benchmarks,
-                inputs=["our_test", "in3_test", "clamber", "params:evaluation.benchmarks"],
+                inputs=[
+                    "our_test",
+                    "params:evaluation.benchmarks",
+                    *(benchmark.rows for benchmark in published_benchmarks()),
+                ],
                 outputs=["benchmarks", "rejected_benchmark_rows"],
                 name="collect_benchmarks",
             ),
@@ -38,6 +46,9 @@ def _predict() -> Pipeline:
                     "baseline_predictions",
                     "base_predictions",
                     *(f"{variant}_predictions" for variant in VARIANTS),
+                    "prompted_predictions",
+                    "local_predictions",
+                    "read_predictions",
                 ],
                 outputs="predictions",
                 name="merge_predictions",
@@ -64,6 +75,44 @@ def _predict_variants() -> Pipeline:
                 name=f"predict_{variant}",
             )
             for variant in VARIANTS
+        ]
+    )
+
+
+def _predict_others() -> Pipeline:
+    """Systems that the user lists: chat endpoints, further models on this machine, files."""
+    return Pipeline(
+        [
+            Node(
+                func=predict_prompted,
+                inputs=["benchmarks", "zero_shot_prompt", "baseline_llms", "params:evaluation.decoding"],
+                outputs=["prompted_replies", "prompted_predictions_failed"],
+                name="predict_prompted",
+            ),
+            Node(
+                func=accept_prompted,
+                inputs=["prompted_replies", "prompted_predictions_failed", "params:evaluation.prompted"],
+                outputs="prompted_predictions",
+                name="accept_prompted",
+            ),
+            Node(
+                func=predict_local,
+                inputs=[
+                    "local_systems",
+                    "zero_shot_prompt",
+                    "benchmarks",
+                    "params:evaluation.decoding",
+                    "adapter_server",
+                ],
+                outputs="local_predictions",
+                name="predict_local",
+            ),
+            Node(
+                func=read_given_predictions,
+                inputs=["given_predictions", "benchmarks"],
+                outputs="read_predictions",
+                name="read_given_predictions",
+            ),
         ]
     )
 

@@ -1,6 +1,7 @@
 """What each system replies to each benchmark item (columns: ``metrics.scoring.PREDICTION_COLUMNS``)."""
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ import pandas as pd
 from clarilm_kedro.finetuning.adapter_server import AdapterServer
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.calibration import DEFAULT_THRESHOLD, fit_threshold
-from clarilm_kedro.finetuning.decoding import ask_probabilities, reply_given_decision
+from clarilm_kedro.finetuning.decoding import Draw, ask_probabilities_of, replies_given_decision
+from clarilm_kedro.finetuning.template import Message, clarification_prompt
 from clarilm_kedro.metrics.baselines import (
     ALWAYS_ASK,
     ECHO,
@@ -28,6 +30,7 @@ from clarilm_kedro.metrics.scoring import PREDICTION_COLUMNS
 from clarilm_kedro.pipelines.evaluation.schemas import DecodingOptions
 from clarilm_kedro.pipelines.evaluation.serving import served_replies
 from clarilm_kedro.tables import table
+from clarilm_kedro.text.hashing import stable_unit
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +63,9 @@ def predict_with_model(
     benchmarks: pd.DataFrame,
     options: DecodingOptions,
     adapter_server: AdapterServer | None = None,
+    prompts: Sequence[Sequence[Message]] | None = None,
 ) -> pd.DataFrame:
-    """Decide by P(ask) against a threshold, then generate the reply with that decision forced.
+    """Decide by P(ask), then generate the reply with that decision forced.
 
     Greedy decoding alone gives degenerate decisions (a small model asks always or never), hence the threshold fitted on
     the validation split. P(ask) is computed in this process also where a server generates, because the threshold was
@@ -71,30 +75,62 @@ def predict_with_model(
         system: Name of the system.
         base_model: The base model.
         adapter: Folder of its LoRA adapter; None uses the base model as it is.
-        threshold: The system asks where P(ask) is at least this.
+        threshold: The system asks where P(ask) is at least this, unless decisions are drawn.
         benchmarks: The items.
-        options: Lengths and batch size.
+        options: Lengths, batch size, temperature and draws.
         adapter_server: Starts llama.cpp on the adapter to generate the replies; None generates in this process.
+        prompts: Per item the chat messages before the reply; None puts the questions as ClariLM learnt them.
 
     Returns:
-        One prediction per item.
+        One prediction per item and draw.
     """
     if benchmarks.empty:
         return predictions([])
     started = perf_counter()
-    questions = list(benchmarks["question"])
-    p_ask = [float(p) for p in ask_probabilities(base_model, adapter, questions, options.batch_size)]
-    asks = [p >= threshold for p in p_ask]
-    if adapter_server is not None:
-        with adapter_server.greedy(base_model, adapter, options.max_new_tokens) as model:
-            texts = served_replies(questions, asks, model)
-    else:
-        texts = reply_given_decision(
-            base_model, adapter, questions, asks, max_new_tokens=options.max_new_tokens, batch_size=options.batch_size
-        )
-    seconds = perf_counter() - started
-    logger.info("%s: %d replies in %.1f s, asked %d of them.", system, len(texts), seconds, sum(asks))
-    return predictions(_rows(benchmarks, Decisions(system, asks, p_ask, threshold), texts))
+    prompts = prompts or [clarification_prompt(question) for question in benchmarks["question"]]
+    p_ask = [float(p) for p in ask_probabilities_of(base_model, adapter, prompts, options.batch_size)]
+    draws = [_decide(system, benchmarks, p_ask, threshold, options, seed) for seed in range(options.draws)]
+    # All draws at once: the weights are loaded, or the server started, for each call.
+    texts = _replies(
+        base_model,
+        adapter,
+        [*prompts] * len(draws),
+        [asks for decided in draws for asks in decided.asks],
+        [decided.seed for decided in draws for _ in decided.asks],
+        options,
+        adapter_server,
+    )
+    said = iter(texts)
+    rows = [row for decided in draws for row in _rows(benchmarks, decided, [next(said) for _ in decided.asks])]
+    frame = predictions(rows)
+    seconds, asked = perf_counter() - started, int(frame["asked"].sum())
+    logger.info("%s: %d replies in %.1f s, asked in %d of them.", system, len(frame), seconds, asked)
+    return frame
+
+
+def drawn_to_ask(p_ask: float, options: DecodingOptions, seed: int, *key: object) -> bool:
+    """Draw a decision from P(ask) as its token would be drawn, by a hash of seed and key.
+
+    With temperature T the probability of asking is p^(1/T) / (p^(1/T) + (1 - p)^(1/T)). Where the likelier of the two
+    decisions holds top_p of that mass, nothing else is drawn from, as with nucleus sampling over both tokens.
+
+    Args:
+        p_ask: Probability of asking at temperature 1.
+        options: Temperature and top-p; temperature 0 asks where P(ask) is at least 1/2.
+        seed: Of the draw.
+        *key: What identifies the system and the item.
+
+    Returns:
+        Whether the system asks.
+    """
+    if options.temperature == 0 or p_ask in (0.0, 1.0):
+        return p_ask >= 0.5
+    # The logistic of log-odds over T; larger exponents are 0 or 1 in any case.
+    odds = (math.log1p(-p_ask) - math.log(p_ask)) / options.temperature
+    tempered = 1 / (1 + math.exp(min(max(odds, -700.0), 700.0)))
+    if max(tempered, 1 - tempered) >= options.top_p:
+        return tempered >= 0.5
+    return stable_unit(seed, *key) < tempered
 
 
 def predict_bars(
@@ -152,6 +188,49 @@ def threshold_of(system: str, calibrations: Mapping[str, Mapping[str, Any]]) -> 
     """
     threshold = calibrations.get(system, {}).get("threshold")
     return DEFAULT_THRESHOLD if threshold is None else float(threshold)
+
+
+def _decide(
+    system: str,
+    benchmarks: pd.DataFrame,
+    p_ask: Sequence[float],
+    threshold: float,
+    options: DecodingOptions,
+    seed: int,
+) -> Decisions:
+    if options.decision == "threshold":
+        return Decisions(system, [p >= threshold for p in p_ask], p_ask, threshold, seed)
+    items = zip(p_ask, benchmarks["benchmark"], benchmarks["item_id"], strict=True)
+    return Decisions(system, [drawn_to_ask(p, options, seed, system, *key) for p, *key in items], p_ask, seed=seed)
+
+
+def _replies(
+    base_model: BaseModelSpec,
+    adapter: Path | None,
+    prompts: Sequence[Sequence[Message]],
+    asks: Sequence[bool],
+    seeds: Sequence[int],
+    options: DecodingOptions,
+    adapter_server: AdapterServer | None,
+) -> list[str]:
+    temperature, top_p, most = options.temperature, options.top_p, options.max_new_tokens
+    if adapter_server is not None:
+        serving = (
+            adapter_server.drawing(base_model, adapter, most, temperature=temperature, top_p=top_p)
+            if temperature
+            else adapter_server.greedy(base_model, adapter, most)
+        )
+        with serving as model:
+            return served_replies(prompts, asks, model, seeds=seeds)
+    return replies_given_decision(
+        base_model,
+        adapter,
+        prompts,
+        asks,
+        max_new_tokens=most,
+        batch_size=options.batch_size,
+        draw=Draw(temperature, top_p, seeds) if temperature else None,
+    )
 
 
 def _rows(benchmarks: pd.DataFrame, decided: Decisions, texts: Sequence[str]) -> list[dict[str, Any]]:

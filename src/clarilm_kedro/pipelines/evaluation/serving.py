@@ -5,30 +5,33 @@ from collections.abc import Sequence
 from clarilm_kedro.chat.stage import ask
 from clarilm_kedro.chat.types import ChatModel, ChatRequest, Kind
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.finetuning.template import Message, clarification_prompt, decision
+from clarilm_kedro.finetuning.template import Message, decision
 from clarilm_kedro.pipelines.stages import as_messages
 
 STAGE = "replies"
 
 
-def served_replies(questions: Sequence[str], asks: Sequence[bool], model: ChatModel) -> list[str]:
+def served_replies(
+    prompts: Sequence[Sequence[Message]], asks: Sequence[bool], model: ChatModel, *, seeds: Sequence[int] | None = None
+) -> list[str]:
     """Generate replies with the decision line already written, as the last message, which the server continues.
 
     Args:
-        questions: User questions.
-        asks: Per question, whether the reply is to be a clarifying question.
-        model: Answers greedily; cuts off what is longer than its limit.
+        prompts: Chat messages before the reply.
+        asks: Per prompt, whether the reply is to be a clarifying question.
+        model: Cuts off what is longer than its limit.
+        seeds: Per prompt, where the model draws; None takes 0.
 
     Returns:
-        Per question, the clarifying question or the answer; empty where nothing was said.
+        Per prompt, the clarifying question or the answer; empty where nothing was said.
 
     Raises:
         ClarilmError: A call failed for another reason than an empty reply.
     """
-    asked = list(zip(questions, asks, strict=True))
+    asked = list(zip(prompts, asks, seeds or [0] * len(prompts), strict=True))
     requests = [
-        ChatRequest(f"{number:08d}", as_messages(_begun(question, asks)), whole=False)
-        for number, (question, asks) in enumerate(asked)
+        ChatRequest(f"{number:08d}", as_messages(_begun(prompt, asks)), sample_index=seed, whole=False)
+        for number, (prompt, asks, seed) in enumerate(asked)
     ]
     results, failures = ask(requests, model, stage=STAGE)
     lost = failures[failures["kind"] != str(Kind.EMPTY)]
@@ -42,9 +45,9 @@ def served_replies(questions: Sequence[str], asks: Sequence[bool], model: ChatMo
     # llama.cpp gives the message back whole, with what it was begun with.
     return [
         texts.get(request.row_id, "").removeprefix(decision(asks)).strip()
-        for request, (_, asks) in zip(requests, asked, strict=True)
+        for request, (_, asks, _) in zip(requests, asked, strict=True)
     ]
 
 
-def _begun(question: str, asks: bool) -> list[Message]:
-    return [*clarification_prompt(question), {"role": "assistant", "content": decision(asks) + "\n"}]
+def _begun(prompt: Sequence[Message], asks: bool) -> list[Message]:
+    return [*prompt, {"role": "assistant", "content": decision(asks) + "\n"}]
