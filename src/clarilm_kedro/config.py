@@ -95,13 +95,8 @@ class ChainedConfigLoader(OmegaConfigLoader):
 
     def _with_keys_from_environment(self, credentials: dict[str, Any]) -> dict[str, Any]:
         """Give every name that a chat model uses an entry; a key that no file has comes from ``<NAME>_API_KEY``."""
-        wanted = {
-            str(value["credentials"])
-            for value in self._globals.values()
-            if isinstance(value, Mapping) and value.get("credentials")
-        }
         filled = dict(credentials)
-        for name in sorted(wanted | set(credentials)):
+        for name in sorted({*_credentials_named(self._globals), *credentials}):
             entry = filled.get(name) or {}
             if isinstance(entry, Mapping) and not entry.get("api_key"):
                 filled[name] = {**entry, "api_key": os.environ.get(f"{name.upper()}_API_KEY")}
@@ -130,6 +125,15 @@ class ChainedConfigLoader(OmegaConfigLoader):
                 )
 
 
+def _credentials_named(tree: Mapping[str, Any]) -> Iterator[str]:
+    """Give the names that the settings of chat models, at any depth, look their credentials up by."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _credentials_named(value)
+        elif key == "credentials" and value:
+            yield str(value)
+
+
 def _deep_merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = deepcopy(dict(under))
     for key, value in over.items():
@@ -148,7 +152,10 @@ def _deep_merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, 
 
 def _known_part(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: _known_part(value, known[key]) if isinstance(value, Mapping) and isinstance(known[key], Mapping) else value
+        # An empty mapping is a place for anything, such as systems by name.
+        key: _known_part(value, known[key])
+        if isinstance(value, Mapping) and isinstance(known[key], Mapping) and known[key]
+        else value
         for key, value in given.items()
         if key in known
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clarilm_kedro.sample.choosing import choose
+from clarilm_kedro.sample.judging import judge
 from clarilm_kedro.sample.matching import REQUESTS, Match, Vectors, WorldIndex
 from clarilm_kedro.sample.request import ANSWER_TASK, RequestError, Task
 from clarilm_kedro.sample.splits import split_world
@@ -61,6 +62,7 @@ class SampleTeacher:
             "tuning": self._tuning,
             ANSWER_TASK: self._answer,
             "choice": self._choice,
+            "judge": self._judge,
         }
 
     def reply(self, task: Task) -> Reply:
@@ -149,16 +151,27 @@ class SampleTeacher:
     def _choice(self, task: Task) -> Reply:
         question, candidates = task.text("question"), task.rows("candidates", "id", "kind")
         match = self._known(question)
-        fact = match.fact
-        needs = fact.ambiguous and match.entry.role == "fact" if fact else match.entry.role == "vague"
-        chosen, thought = choose(self._vectors, needs, facets_of(match), candidates)
+        chosen, thought = choose(self._vectors, needs_asking(match), facets_of(match), candidates)
         return _json({"thought": thought, "choice": chosen}, reasoning=thought)
+
+    def _judge(self, task: Task) -> Reply:
+        match = self._known(task.text("question"))
+        verdict, reason = judge(
+            self._vectors, needs_asking(match), facets_of(match), task.text("reply_a"), task.text("reply_b")
+        )
+        return _json({"reason": f"Scripted verdict: {reason}", "verdict": verdict})
 
     def _known(self, question: str, *, any_role: bool = False) -> Match:
         match = self._index.match(question) if any_role else self._index.match(question, REQUESTS)
         if match is None:
             raise unknown(question)
         return match
+
+
+def needs_asking(match: Match) -> bool:
+    """Whether what a text was recognised as needs a clarifying question."""
+    fact = match.fact
+    return fact.ambiguous and match.entry.role == "fact" if fact else match.entry.role == "vague"
 
 
 def facets_of(match: Match) -> Sequence[tuple[str, str]]:
