@@ -34,7 +34,7 @@ JUDGEMENTS = {
     "cost_usd": "float64",
 }
 
-_WORD = r"(?:reply|response|answer|assistant)?[\s_]*(?P<{0}>(?-i:[AB])\b|tie\b|draw\b|equal\b)"
+_WORD = r"(?:reply|response|answer|assistant)?[\s_]*(?P<{0}>(?-i:[AB])\b(?!\s*(?:and\b|or\b|/|&))|tie\b|draw\b|equal\b)"
 # "Verdict: B", "my verdict is **tie**", "[[A]]", "reply A is better"; not "reply A is not better".
 _DECLARED = re.compile(
     rf"\bverdict\b(?:\s+is)?[\s:=*`\"'(\[]*(?:a\s+)?{_WORD.format('named')}"
