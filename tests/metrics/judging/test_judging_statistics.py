@@ -48,12 +48,11 @@ def test_without_a_valid_pair_there_is_no_win_rate(outcomes: list[str]) -> None:
 
 
 def test_a_judge_that_goes_by_length_alone_finds_equal_systems_equal() -> None:
-    """The longer reply wins always; the system is longer in 80 of 100 pairs."""
-    ratios = [0.5] * 80 + [-0.5] * 20
-    outcomes = ["win"] * 80 + ["lose"] * 20
-    raw = win_rate(outcomes, FEW).estimate
-    assert raw == 0.8
-    assert abs(length_controlled(outcomes, ratios) - 0.5) < abs(raw - 0.5) / 2
+    """The longer reply wins always; the system is longer in three quarters of the pairs."""
+    ratios = [place / 10 for place in range(-10, 31) if place]
+    outcomes = ["win" if ratio > 0 else "lose" for ratio in ratios]
+    assert win_rate(outcomes, FEW).estimate == 0.75
+    assert length_controlled(outcomes, ratios) == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_rate_at_equal_length_is_found_again() -> None:
