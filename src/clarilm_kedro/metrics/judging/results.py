@@ -14,7 +14,7 @@ from clarilm_kedro.metrics.judging.outcomes import LENIENT
 from clarilm_kedro.metrics.judging.statistics import CREDIT, length_controlled, sign_test, win_rate
 from clarilm_kedro.metrics.judging.verdicts import IDENTICAL, INVALID, LOSE, TIE, WIN
 from clarilm_kedro.metrics.mcnemar import holm
-from clarilm_kedro.tables import table
+from clarilm_kedro.tables import records, table
 
 logger = logging.getLogger(__name__)
 
@@ -98,9 +98,7 @@ def judge_results(outcomes: pd.DataFrame, options: ResultOptions) -> pd.DataFram
     results = table(rows, RESULTS)
     for _, same in results.groupby(["judge", "aggregation"]):
         results.loc[same.index, "p_sign_holm"] = holm(list(same["p_sign"]))
-    # The warnings are about a judge's verdicts, which every aggregation has in common.
-    for row in results[results["warnings"].ne("") & results["aggregation"].ne(LENIENT)].itertuples():
-        logger.warning("%s against %s on %s, %s: %s", row.system, row.other, row.benchmark, row.judge, row.warnings)
+    _tell(results)
     return results
 
 
@@ -131,6 +129,16 @@ def length_table(outcomes: pd.DataFrame, options: ResultOptions) -> pd.DataFrame
             for bucket in sorted(set(place.tolist()))
         ]
     return table(rows, LENGTHS)
+
+
+def _tell(results: pd.DataFrame) -> None:
+    """Log a line per result, strict outcomes only; warnings are about verdicts, which aggregations have in common."""
+    for row in records(results[results["aggregation"].ne(LENIENT)]):
+        who = f"{row['system']} against {row['other']} on {row['benchmark']}, {row['judge']}"
+        counts = f"{row['win']} won, {row['tie']} tied, {row['lose']} lost, {row['invalid']} invalid"
+        logger.info("%s: %s; win rate %.3f, sign test p %.3f.", who, counts, row["win_rate"], row["p_sign"])
+        if row["warnings"]:
+            logger.warning("%s: %s.", who, row["warnings"])
 
 
 def _groups(outcomes: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
