@@ -108,6 +108,7 @@ def test_people_have_one_order_and_so_no_flip_rate() -> None:
     assert (row["judge"], row["win"], row["win_rate"]) == ("human", 2, 1.0)
     assert np.isnan(row["flip_rate"])
     assert row["slot1_rate"] == 0.5
+    assert one(pair_outcomes(given_, NOBODY, judged(given_, [("A",), ("A",)], "human")), "single")["warnings"] == ""
 
 
 def test_no_rows_give_typed_tables() -> None:

@@ -188,6 +188,8 @@ def _orders(group: pd.DataFrame) -> dict[str, float]:
 
 
 def _warnings(orders: dict[str, float], options: ResultOptions) -> Iterator[str]:
+    if np.isnan(orders["flip_rate"]):
+        return  # seen in one order, a liking for a place cannot be told from a liking for what stands there
     if orders["flip_rate"] > options.max_flip_rate:
         yield f"{orders['flip_rate']:.0%} of the verdicts turn round with the order"
     if orders["slot1_rate"] < options.slot1_low or orders["slot1_rate"] > options.slot1_high:
