@@ -17,7 +17,7 @@ from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.pipeline_registry import register_pipelines
 
 PIPELINES = ("ingestion", "cfd", "ofs", "training", "evaluation", "audit", "recall")
-BESIDE = ("download", "published")
+BESIDE = ("download", "published", "judge")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_parameters_list_every_option_of_every_block(
     pipelines: dict[str, Pipeline], loader: ChainedConfigLoader
 ) -> None:
     """What stands in parameters.yml is what --params may change, so nothing may be missing there."""
-    blocks = _option_blocks(pipelines["__default__"])
+    blocks = _option_blocks(pipelines["__default__"] + pipelines["judge"])
     assert blocks
     for path, model in blocks.items():
         given: Any = loader["parameters"]
@@ -133,7 +133,12 @@ def test_the_built_graph_keeps_its_layers(workspace: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "dataset", "maker"),
-    [("ofs", "sessions", "ingestion"), ("training", "sft_train", "ofs"), ("recall", "facets", "ofs")],
+    [
+        ("ofs", "sessions", "ingestion"),
+        ("training", "sft_train", "ofs"),
+        ("recall", "facets", "ofs"),
+        ("judge", "predictions", "evaluation"),
+    ],
 )
 def test_a_pipeline_run_too_early_names_what_is_missing(
     workspace: Path, tmp_path: Path, name: str, dataset: str, maker: str

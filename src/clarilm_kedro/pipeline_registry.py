@@ -2,14 +2,14 @@
 
 from kedro.pipeline import Pipeline
 
-from clarilm_kedro.pipelines import audit, cfd, download, evaluation, ingestion, ofs, published, training
+from clarilm_kedro.pipelines import audit, cfd, download, evaluation, ingestion, judge, ofs, published, training
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Register the five pipelines in the order rows flow through them, those that measure a teacher, and two beside.
+    """Register the five pipelines in the order rows flow through them, those that measure a teacher, and three beside.
 
     Returns:
-        Pipelines by name; ``__default__`` is all of them without ``download`` and ``published``.
+        Pipelines by name; ``__default__`` is all of them without ``download``, ``published`` and ``judge``.
     """
     pipelines = {
         "ingestion": ingestion.create_pipeline(),
@@ -24,5 +24,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         **pipelines,
         "download": download.create_pipeline(),
         "published": published.create_pipeline(),
+        "judge": judge.create_pipeline(),
         "__default__": sum(pipelines.values(), Pipeline([])),
     }

@@ -26,27 +26,29 @@ def plan_pipeline(pipeline: Pipeline, catalog: DataCatalog, options: PlanOptions
         options: Assumptions for the stages whose inputs are not there.
 
     Yields:
-        One plan per stage and chat model, in the order in which the stages run.
+        One plan per stage and chat model that it asks, in the order in which the stages run.
 
     Raises:
         ClarilmError: An input is missing and nothing is assumed about it.
     """
     known = _Rows(catalog)
     for node in pipeline.nodes:
-        endpoints = _asked(node, catalog)
-        if not endpoints:
+        asked = _asked(node, catalog)
+        if not asked:
             continue
         # What is assumed of a stage may be said for all its copies, or for the one in a namespace.
         stage = node.name if node.name in options.stages else node.short_name
         inputs = {name: catalog.get(name) for name in node.inputs}
         if all(_is_there(name, dataset) for name, dataset in inputs.items()):
-            counting = {name: CountingModel(endpoint) for name, endpoint in endpoints.items()}
-            node.run({name: _counted(dataset, counting, catalog, name) for name, dataset in inputs.items()})
-            for model in counting.values():
-                yield model.plan(stage, options.stages.get(stage))
+            counting = {name: _counting(models) for name, models in asked.items()}
+            node.run({name: counting[name] if name in counting else catalog.load(name) for name in inputs})
+            for each in counting.values():
+                for model in each.values() if isinstance(each, dict) else [each]:
+                    yield model.plan(stage, options.stages.get(stage))
         else:
-            for endpoint in endpoints.values():
-                yield estimate_stage(endpoint, stage, options, known)
+            for models in asked.values():
+                for endpoint in models.values() if isinstance(models, dict) else [models]:
+                    yield estimate_stage(endpoint, stage, options, known)
 
 
 def plan_trainings(
@@ -113,22 +115,20 @@ class _Rows(dict[str, int]):
         return self[name]
 
 
-def _asked(node: Node, catalog: DataCatalog) -> dict[str, ChatEndpoint]:
-    """The chat models that a node asks, by name where it asks several."""
+def _asked(node: Node, catalog: DataCatalog) -> dict[str, ChatEndpoint | dict[str, ChatEndpoint]]:
+    """What a node asks, by the name of its input: one chat model, or several by name."""
+    asked: dict[str, ChatEndpoint | dict[str, ChatEndpoint]] = {}
     for name in node.inputs:
         dataset = None if name.startswith("params:") else catalog.get(name)
-        if isinstance(dataset, ChatEndpointDataset):
-            return {name: dataset.load()}
-        if isinstance(dataset, ChatEndpointsDataset):
-            return dataset.load()
-    return {}
+        if isinstance(dataset, ChatEndpointDataset | ChatEndpointsDataset):
+            asked[name] = dataset.load()
+    return asked
 
 
-def _counted(dataset: Any, counting: dict[str, CountingModel], catalog: DataCatalog, name: str) -> Any:
-    """Give an input of a node, with chat models that count in the place of those that answer."""
-    if isinstance(dataset, ChatEndpointDataset):
-        return counting[name]
-    return counting if isinstance(dataset, ChatEndpointsDataset) else catalog.load(name)
+def _counting(models: ChatEndpoint | dict[str, ChatEndpoint]) -> CountingModel | dict[str, CountingModel]:
+    if isinstance(models, dict):
+        return {name: CountingModel(model) for name, model in models.items()}
+    return CountingModel(models)
 
 
 def _is_there(name: str, dataset: Any) -> bool:

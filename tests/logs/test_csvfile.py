@@ -18,6 +18,12 @@ def test_cells_may_hold_commas_quotes_and_lines() -> None:
     assert rejects == []
 
 
+def test_what_spreadsheets_of_other_countries_save() -> None:
+    for separator in ",;\t":
+        got, rejects = read(f'id{separator}text\n1{separator}"a, b; c"\n'.encode())
+        assert (got, rejects) == ([{"id": "1", "text": "a, b; c"}], [])
+
+
 def test_a_row_of_another_width_costs_itself() -> None:
     got, rejects = read(b"a,b\n1\n2,3\n4,5,6\n")
     assert got == [{"a": "2", "b": "3"}]

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -161,6 +162,28 @@ def parse_reply(text: str, model: type[Parsed]) -> Parsed:
         if found is None:
             raise
         return found
+
+
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """Find the JSON objects that stand in a text.
+
+    Args:
+        text: Prose, maybe with JSON in it.
+
+    Yields:
+        The outermost objects, in their order.
+    """
+    decoder = json.JSONDecoder()
+    at = text.find("{")
+    while at >= 0:
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            if isinstance(value, dict):
+                yield value
+        at = text.find("{", end)
 
 
 def _parse_json(text: str, model: type[Parsed]) -> Parsed:

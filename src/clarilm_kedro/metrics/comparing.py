@@ -16,7 +16,6 @@ from clarilm_kedro.metrics.aggregation import CategoryOptions, item_groups
 from clarilm_kedro.metrics.baselines import BARS
 from clarilm_kedro.metrics.bootstrap import BootstrapOptions, FloatArray, Interval, difference_to_coin
 from clarilm_kedro.metrics.mcnemar import discordant, holm, mcnemar_exact
-from clarilm_kedro.metrics.necessity import BoolArray
 from clarilm_kedro.metrics.outcomes import Outcomes, System, outcomes_by_benchmark
 from clarilm_kedro.metrics.resampling import as_interval, draw_sums, mean_of, necessity_of
 from clarilm_kedro.tables import table
@@ -191,7 +190,7 @@ def _columns(part: Outcomes, name: str) -> FloatArray:
 
 def _sum_and_count(done: System, metric: str) -> FloatArray:
     values = done.values.get(metric, np.full(done.asked.shape, np.nan))
-    there: BoolArray = ~np.isnan(values).any(axis=1)
+    there = ~np.isnan(values).max(axis=1)
     means = np.where(there, np.nan_to_num(values).mean(axis=1), 0.0)
     return np.stack([means, there.astype(float)], axis=1)
 

@@ -37,7 +37,7 @@ def choose(
     if answers and not (needs and asks):
         why = "already says what is needed, so asking would only cost time" if not needs else "leaves no one to ask"
         return answers[0], f"The question {why}. Of the {len(candidates)} candidates the direct answer is best."
-    ranked = sorted(zip(_compared(vectors, facets, asks), asks, strict=True), key=lambda pair: pair[0])
+    ranked = sorted(zip(ranked_by_facet(vectors, facets, asks), asks, strict=True), key=lambda pair: pair[0])
     place, _ = ranked[0][0]
     chosen = str(ranked[0][1]["id"])
     compared = ", ".join(dict.fromkeys(str(row.get("facet") or row.get("text")) for _, row in ranked))
@@ -48,10 +48,20 @@ def choose(
     return chosen, f"The question leaves open what a good answer depends on. I compared {compared}. {why}"
 
 
-def _compared(
+def ranked_by_facet(
     vectors: Vectors, facets: Sequence[tuple[str, str]], asks: Sequence[Mapping[str, Any]]
 ) -> list[tuple[int, float]]:
-    """Rank candidates by the place of the facet each asks for; those that ask for none last, the closest first."""
+    """Rank candidates by the place of the facet each asks for; those that ask for none last, the closest first.
+
+    Args:
+        vectors: Encodes sentences.
+        facets: The question's facets and clarifying questions, the most useful first.
+        asks: Candidates with facet and text.
+
+    Returns:
+        For each candidate the place of its facet and 0; or the number of facets, and minus its similarity to the
+        closest of them.
+    """
     ranks = [_held(facets, str(row.get("facet", "")), str(row.get("text", ""))) for row in asks]
     unseen = [row for row, rank in zip(asks, ranks, strict=True) if rank is None]
     if not unseen or not facets:

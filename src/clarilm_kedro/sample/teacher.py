@@ -11,6 +11,7 @@ from typing import Any
 
 from clarilm_kedro.finetuning.template import completion
 from clarilm_kedro.sample.choosing import choose
+from clarilm_kedro.sample.judging import judge
 from clarilm_kedro.sample.matching import REQUESTS, Match, Vectors, WorldIndex
 from clarilm_kedro.sample.request import ANSWER_TASK, ZERO_SHOT_TASK, RequestError, Task
 from clarilm_kedro.sample.splits import split_world
@@ -63,6 +64,7 @@ class SampleTeacher:
             ANSWER_TASK: self._answer,
             "choice": self._choice,
             ZERO_SHOT_TASK: self._zero_shot,
+            "judge": self._judge,
         }
 
     def reply(self, task: Task) -> Reply:
@@ -161,6 +163,13 @@ class SampleTeacher:
         if needs_asking(match) and facets:
             return Reply(completion(True, facets[0][1]))
         return Reply(completion(False, self._answer(task).content))
+
+    def _judge(self, task: Task) -> Reply:
+        match = self._known(task.text("question"))
+        verdict, reason = judge(
+            self._vectors, needs_asking(match), facets_of(match), task.text("reply_a"), task.text("reply_b")
+        )
+        return _json({"reason": f"Scripted verdict: {reason}", "verdict": verdict})
 
     def _known(self, question: str, *, any_role: bool = False) -> Match:
         match = self._index.match(question) if any_role else self._index.match(question, REQUESTS)

@@ -1,14 +1,12 @@
 """Reading the choice of a reasoning model, also where it answers in prose (CoTAP, section 3.3.3)."""
 
-import json
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal, Self, get_args
 
 from pydantic import create_model
 
-from clarilm_kedro.chat.parse import ReadsProse
+from clarilm_kedro.chat.parse import ReadsProse, json_objects
 
 # "I choose c3", "Final answer: **c3**", "the best candidate is `c3`", "c3 is the best"; not "I would not choose c1".
 _DECLARED = re.compile(
@@ -42,7 +40,7 @@ class Choice(ReadsProse):
             The choice, with the reply as its thought, or ``None``.
         """
         offered = get_args(cls.model_fields["choice"].annotation)
-        for value in reversed(list(_objects(text))):
+        for value in reversed(list(json_objects(text))):
             if value.get("choice") in offered:
                 return cls(thought=str(value.get("thought") or text.strip()), choice=value["choice"])
         declared = [str(found["after"] or found["before"]).lower() for found in _DECLARED.finditer(text)]
@@ -63,17 +61,3 @@ def choice_among(ids: tuple[str, ...]) -> type[Choice]:
     """
     offered: Any = Literal[ids]
     return create_model("Choice", __base__=Choice, choice=(offered, ...))
-
-
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    decoder = json.JSONDecoder()
-    at = text.find("{")
-    while at >= 0:
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            end = at + 1
-        else:
-            if isinstance(value, dict):
-                yield value
-        at = text.find("{", end)
