@@ -17,6 +17,9 @@ from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.logs.records import Record, Records
 from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS, ComparisonOptions
 from clarilm_kedro.metrics.baselines import BaselineOptions
+from clarilm_kedro.metrics.browser import BrowserOptions
+from clarilm_kedro.metrics.categories import CategoryOptions
+from clarilm_kedro.metrics.curves import CurveOptions
 from clarilm_kedro.metrics.report import ReportOptions
 from clarilm_kedro.metrics.scoring import PREDICTION_COLUMNS, ScoringOptions
 from clarilm_kedro.pipelines.evaluation import create_pipeline, nodes
@@ -32,11 +35,14 @@ PARAMETERS: dict[str, Any] = {
     "params:evaluation.scoring": ScoringOptions(),
     "params:evaluation.comparison": ComparisonOptions(resamples=200),
     "params:evaluation.report": ReportOptions(),
+    "params:evaluation.curves": CurveOptions(),
+    "params:evaluation.categories": CategoryOptions(),
+    "params:evaluation.browser": BrowserOptions(),
 }
 SFT_COLUMNS = {"row_id": "str", "question": "str", "asks": "bool", "text": "str", "teacher": "str"}
 OUR_TEST_COLUMNS = {
     "item_id": "str", "question": "str", "needs_clarification": "bool", "reference": "str", "references": "object",
-    "facet": "str",
+    "facet": "str", "thought": "str",
     "teacher": "str",
 }  # fmt: skip
 
@@ -65,6 +71,7 @@ def _our_test(n: int) -> pd.DataFrame:
             "reference": "Which genre?",
             "references": np.array(["Which genre?"] if i % 2 else [], dtype=object),
             "facet": "Genre" if i % 2 else "",
+            "thought": f"Thought {i}.",
             "teacher": "sample-teacher",
         }
         for i in range(n)
@@ -305,6 +312,17 @@ def test_whole_slice(tiny_base: BaseModelSpec, tiny_adapter: TrainedAdapter) -> 
     assert out["report"].count('class="example"') == 14
     _parse(out["report"])
     _parse(out["results_html"])
+    for name in ("figures_page", "examples_browser"):
+        _parse(out[name])
+    drawn = out["decision_summary"].set_index(["benchmark", "system"])["status"]
+    assert drawn["in3", "clarilm"] == "drawn"
+    assert drawn["in3", "always-ask"] == "skipped"
+    assert set(out["decision_curves"]["system"]) == {"tf-idf", "base", "clarilm-sft", "clarilm"}
+    assert set(out["category_scores"]["benchmark"]) == {"in3", "clamber"}
+    assert out["ask_rate_figure"].data
+    assert r"\begin{table*}" in out["results_latex"]
+    assert "F1+" in out["results_paper_view"]
+    assert "Thought 1." in out["examples_browser"]
 
 
 def test_nothing_mined_still_gives_the_bars_and_the_base(tiny_base: BaseModelSpec) -> None:
@@ -335,6 +353,9 @@ def test_no_benchmark_at_all(tiny_base: BaseModelSpec) -> None:
     none = {"our_test": _our_test(0), "in3_test": Records(), "clamber": Records()}
     out = _run(_inputs(tiny_base, skipped, **none))
     assert out["results_table"].empty
+    assert out["decision_summary"].empty
+    assert "No item was decided." in out["figures_page"]
+    _parse(out["examples_browser"])
     assert "nothing to score" in out["results_markdown"]
     assert "nothing to score" in out["report"]
 

@@ -3,12 +3,13 @@
 from kedro.pipeline import Node, Pipeline
 
 from clarilm_kedro.pipelines.evaluation import nodes
+from clarilm_kedro.pipelines.evaluation.drawing_pipeline import create_drawing
 from clarilm_kedro.pipelines.training import VARIANTS, system_of
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Create the evaluation pipeline."""
-    return _predict() + _predict_variants() + _score() + _report()
+    return _predict() + _predict_variants() + _score() + _report() + create_drawing()
 
 
 def _predict() -> Pipeline:
