@@ -19,8 +19,8 @@ CAPTIONS = {
     "other systems.",
     "ask_rate_figure": "Each curve is one ranking of the items cut at every threshold. A diamond is the threshold "
     "used, fitted on validation rows; where the curve is higher elsewhere, validation and test differ.",
-    "ranking_figure": "How far up the ranking the items lie that need a clarification. Where nearly all need one (IN3), "
-    "look at ROC: precision is high whatever the system does.",
+    "ranking_figure": "How far up the ranking the items lie that need a clarification. Where nearly all need "
+    "one (IN3), look at ROC: precision is high whatever the system does.",
     "reliability_figure": "On the dots, P(ask) of 70 % means that 70 of 100 such items need a clarification.",
     "cost_figure": "The mean price of wrong decisions. A curve that nowhere falls below the dots is worth no more than "
     "always, or never, asking.",
