@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from report_rows import HOSTILE, items, predictions, row_scores
 
 from clarilm_kedro.metrics.browser import BrowserOptions, build_browser
 from clarilm_kedro.metrics.figures import confusion_figure
 from clarilm_kedro.metrics.figures_page import build_figures_page
+from report_rows import HOSTILE, items, predictions, row_scores
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -36,7 +36,7 @@ def _tables() -> dict[str, Any]:
         frame, {"base": [0.9] * n, "sft-ql": [0.1] * n, "clarilm-sft": p[::-1], "clarilm": p, "always-ask": [1.0] * n}
     )
     said.loc[said["item_id"] == "in3-0", "text"] = LONG
-    verdicts = [("in3-1", "win", "win"), ("in3-2", "lose", "win"), ("in3-4", "invalid", "win")]
+    verdicts = [("in3-1", "A", "B"), ("in3-2", "B", "B"), ("in3-4", "invalid", "B")]
     judged = [
         {
             "benchmark": "in3", "item_id": item, "system": "clarilm", "other": "base", "judge": "rule judge",

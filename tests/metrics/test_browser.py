@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from report_rows import HOSTILE, items, predictions, row_scores
 
 from clarilm_kedro.metrics.browser import (
     JUDGEMENT_COLUMNS,
@@ -16,9 +15,11 @@ from clarilm_kedro.metrics.browser import (
     browser_data,
     build_browser,
     no_judgements,
+    seen_from_system,
     strict_verdict,
 )
 from clarilm_kedro.metrics.inline_page import json_in_html
+from report_rows import HOSTILE, items, predictions, row_scores
 
 PARTS = re.compile(
     r'<script type="application/json" id="data">(?P<data>.*?)</script>\s*<script>(?P<script>.*?)</script>', re.DOTALL
@@ -82,11 +83,11 @@ def test_outcomes_are_those_after_the_policy_for_unparsed_replies() -> None:
 
 def test_verdicts_of_both_orders_are_joined() -> None:
     tables = _tables()
-    rows = [_judgement("in3-1", 2, "win"), _judgement("in3-1", 1, "win"), _judgement("in3-2", 1, "win")]
-    tables["judgements"] = pd.DataFrame([*rows, _judgement("in3-2", 2, "lose")])
+    rows = [_judgement("in3-1", 2, "B"), _judgement("in3-1", 1, "A"), _judgement("in3-2", 1, "A")]
+    tables["judgements"] = pd.DataFrame([*rows, _judgement("in3-2", 2, "A")])
     verdicts = [item["verdicts"] for item in browser_data(**tables, options=BrowserOptions())["items"]]
     assert [each[0]["verdict"] for each in verdicts if each] == ["win", "tie"]
-    assert [each["order"] for each in verdicts[1][0]["orders"]] == ["1", "2"]
+    assert [each["order"] for each in verdicts[1][0]["orders"]] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -98,11 +99,27 @@ def test_verdicts_of_both_orders_are_joined() -> None:
         (["win", "tie"], "tie"),
         (["tie", "tie"], "tie"),
         (["win", "invalid"], "invalid"),
-        (["win"], "win"),
+        (["win"], "invalid"),
     ],
 )
 def test_strict_verdict(said: list[str], verdict: str) -> None:
     assert strict_verdict(said) == verdict
+
+
+@pytest.mark.parametrize(
+    ("verdict", "order", "seen"),
+    [
+        ("A", 1, "win"),
+        ("B", 1, "lose"),
+        ("A", 2, "lose"),
+        ("B", 2, "win"),
+        ("tie", 2, "tie"),
+        ("identical", 1, "tie"),
+        ("invalid", 1, "invalid"),
+    ],
+)
+def test_verdicts_as_seen_from_the_system(verdict: str, order: int, seen: str) -> None:
+    assert seen_from_system(verdict, order) == seen
 
 
 def test_items_are_capped_within_each_benchmark_and_it_is_said() -> None:

@@ -18,7 +18,7 @@ from report_rows import HOSTILE, items, predictions, row_scores
 
 MEGABYTE = 1_000_000
 JUDGED = ["benchmark", "system", "other", "judge", "aggregation", "n", "win", "tie", "lose", "invalid"]
-RATES = {"win_rate": 0.6, "win_low": 0.5, "win_high": 0.7, "flip_rate": 0.1}
+RATES = {"win_rate": 0.6, "low": 0.5, "high": 0.7, "flip_rate": 0.1}
 
 
 def _judged(*rows: tuple[Any, ...]) -> pd.DataFrame:
@@ -113,7 +113,6 @@ def test_empty_tables_say_why() -> None:
 
 @pytest.mark.parametrize("name", ["ask_rate_figure", "ranking_figure", "reliability_figure", "cost_figure"])
 def test_figures_stay_small_and_survive_their_dataset(name: str, tmp_path: Path) -> None:
-    """Typed arrays as base64 are unknown to the plotly.js that kedro-viz carries."""
     figure = _curves(n=3000)[name]
     dataset = JSONDataset(filepath=(tmp_path / "figure.json").as_posix())
     dataset.save(figure)

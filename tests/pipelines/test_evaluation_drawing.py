@@ -49,13 +49,13 @@ def test_a_run_without_a_judge_draws_everything_else() -> None:
 
 
 def test_a_judge_adds_figure_4_and_its_verdicts() -> None:
-    row = ("in3", "in3-1", "clarilm", "base", "j", 1, "win", f"Shorter. {HOSTILE}")
+    row = ("in3", "in3-1", "clarilm", "base", "j", 1, "A", f"Shorter. {HOSTILE}")
     counts = {"n": 4, "win": 3, "tie": 1, "lose": 0, "invalid": 0}
-    rates = {"win_rate": 0.9, "win_low": 0.5, "win_high": 1.0, "flip_rate": 0.0}
+    rates = {"win_rate": 0.9, "low": 0.5, "high": 1.0, "flip_rate": 0.0}
     names = {"benchmark": "in3", "system": "clarilm", "other": "base", "judge": "j", "aggregation": "strict"}
     judged = {
         "judge_results": pd.DataFrame([{**names, **counts, **rates}]),
-        "judgements": pd.DataFrame([row], columns=list(JUDGEMENT_COLUMNS)),
+        "judgements": pd.DataFrame([row, (*row[:5], 2, "B", "")], columns=list(JUDGEMENT_COLUMNS)),
     }
     out = _run(create_judge_drawing(), {**_tables(), **judged})
     assert out["judge_figure"].data[0].x == (75,)

@@ -5,7 +5,7 @@ Texts of users and models lie in the file as JSON and are shown through ``textCo
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,9 +27,9 @@ SCORE_NAMES = {
     "token_recall": "recall",
     "bertscore_f1": "BERTScore F1",
 }
-#: Columns of judgements that are read; ``verdict`` is one of :data:`VERDICTS`, as seen from ``system``.
+#: Columns of judgements that are read. In ``order`` 1 the reply of ``system`` was shown as A, in order 2 as B;
+#: ``verdict`` is ``A``, ``B``, ``tie``, ``identical`` (nobody was asked) or ``invalid`` (it could not be read).
 JUDGEMENT_COLUMNS = ("benchmark", "item_id", "system", "other", "judge", "order", "verdict", "reason")
-VERDICTS = ("win", "tie", "lose", "invalid")
 
 
 class BrowserOptions(Options):
@@ -180,24 +180,39 @@ def _verdicts(judgements: pd.DataFrame) -> dict[tuple[str, str], list[dict[str, 
     pairs: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in records(judgements):
         key = tuple(str(row[name]) for name in ("benchmark", "item_id", "system", "other", "judge"))
-        pairs[key].append({"order": str(row["order"]), "verdict": str(row["verdict"]), "reason": str(row["reason"])})
+        seen = seen_from_system(row["verdict"], row["order"])
+        pairs[key].append({"order": int(row["order"]), "verdict": seen, "reason": str(row["reason"])})
     by_item: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for (benchmark, item, system, other, judge), orders in sorted(pairs.items()):
         orders.sort(key=lambda each: each["order"])
-        verdict = strict_verdict(each["verdict"] for each in orders)
+        verdict = strict_verdict([each["verdict"] for each in orders])
         by_item[benchmark, item].append(
             {"system": system, "other": other, "judge": judge, "verdict": verdict, "orders": orders}
         )
     return by_item
 
 
-def strict_verdict(verdicts: Iterable[str]) -> str:
-    """Join the verdicts of both orders: a win or a loss only where they agree, invalid where one cannot be read.
+def seen_from_system(verdict: str, order: int) -> str:
+    """Turn a verdict on A and B into ``win``, ``tie``, ``lose`` or ``invalid`` for the system.
 
     Args:
-        verdicts: Of each order, one of :data:`VERDICTS`.
+        verdict: As in :data:`JUDGEMENT_COLUMNS`.
+        order: 1 where the system is A, 2 where it is B.
     """
-    said = set(verdicts)
-    if "invalid" in said:
+    if verdict in ("A", "B"):
+        return "win" if (verdict == "A") == (order == 1) else "lose"
+    return "invalid" if verdict == "invalid" else "tie"
+
+
+def strict_verdict(verdicts: Sequence[str]) -> str:
+    """Join what both orders mean for the system: a win or a loss only where they agree.
+
+    Args:
+        verdicts: ``win``, ``tie``, ``lose`` or ``invalid`` for each order.
+
+    Returns:
+        One of them; ``invalid`` where an order is missing or could not be read.
+    """
+    if len(verdicts) < 2 or "invalid" in verdicts:
         return "invalid"
-    return said.pop() if len(said) == 1 else "tie"
+    return verdicts[0] if len(set(verdicts)) == 1 else "tie"

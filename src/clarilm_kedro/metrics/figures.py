@@ -1,7 +1,7 @@
 """Figures over results: Figure 4 as stacked bars, confusion matrices, bars by category.
 
 Each figure is a plain function of a table and says so itself where the table has no rows. Values go in as Python lists:
-numpy arrays are written as base64 by plotly, which older viewers (kedro-viz's) cannot read.
+plotly writes numpy arrays as base64, which neither a person nor an older plotly.js can read.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ def judge_figure(judge_results: pd.DataFrame, aggregation: str = "strict") -> "F
 
     Args:
         judge_results: Columns benchmark, system, other, judge, aggregation, n, win, tie, lose, invalid (counts of
-            compared items), win_rate, win_low, win_high, flip_rate (fractions).
+            compared items, which add up to n), win_rate with its interval low, high, and flip_rate (fractions).
         aggregation: Which rows: ``strict`` counts a win only where both orders agree, ``lenient`` one win and one tie.
 
     Returns:
@@ -218,7 +218,7 @@ def _judge_note(row: dict[Any, Any]) -> str:
     told = [f"{row['n']} items, judge {row['judge']}"]
     for label, name in parts:
         if not pd.isna(row.get(name)):
-            bounds = f" [{100 * row['win_low']:.1f}, {100 * row['win_high']:.1f}]" if name == "win_rate" else ""
+            bounds = f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}]" if name == "win_rate" else ""
             told.append(f"{label} {100 * row[name]:.1f} %{bounds}")
     return "<br>".join(told)
 
