@@ -18,9 +18,10 @@ import pandas as pd
 
 from clarilm_kedro.logs.reading import read_records
 from clarilm_kedro.logs.records import Record, Records
-from clarilm_kedro.metrics.aggregation import CategoryOptions, category_results, results_table
+from clarilm_kedro.metrics.aggregation import results_table
 from clarilm_kedro.metrics.benchmarks.clamber import NAME, parse_clamber
 from clarilm_kedro.metrics.benchmarks.shape import read_rows
+from clarilm_kedro.metrics.categories import CategoryOptions, category_results
 from clarilm_kedro.metrics.comparing import ComparisonOptions, category_comparisons, comparison_matrix, comparisons
 from clarilm_kedro.metrics.question_quality import clean_question
 from clarilm_kedro.metrics.score_cache import ScoreCache

@@ -24,7 +24,7 @@ NEXT = """
 Where to look next
   kedro viz run                 the lineage of everything above         (or: make viz)
   kedro mlflow ui               losses, options and tables of the runs  (or: make mlflow)
-  {report}   the report with example rows
+  {report}   the report; it links to the figures and the examples browser
   kedro clarilm audit           how good the teacher was, against gold labels
   kedro run --env embedded      the same on your own files with a live local model; see README.md"""
 
@@ -47,13 +47,24 @@ _PARAMS = click.option("--params", default="", callback=_split_params, help="As 
 
 @clarilm.command()
 @_ENV
-def results(env: str | None) -> None:
+@click.option(
+    "--view",
+    type=click.Choice(["full", "paper"]),
+    default="full",
+    help="paper: accuracy, F1+, TF and BERT alone, as in the paper's Table 2.",
+)
+def results(env: str | None, view: str) -> None:
     """Print the results table and where to look next."""
+    from clarilm_kedro.metrics.table import for_terminal
+
     with _context(env) as context:
         catalog = context.catalog
-        if not catalog.exists("results_markdown"):
+        name = "results_markdown" if view == "full" else "results_paper_view"
+        if not catalog.exists(name):
             raise click.ClickException("There are no results yet: run `kedro run` first.")
-        click.echo(catalog.load("results_markdown"))
+        table = catalog.load(name)
+        # Into a file or a pipe it goes as the Markdown it is.
+        click.echo(for_terminal(table) if sys.stdout.isatty() else table)
         report = Path(str(vars(catalog.get("report"))["_filepath"]))
     root = Path.cwd()
     shown = report.relative_to(root) if report.is_relative_to(root) else report

@@ -1,17 +1,9 @@
-"""The results table and its categories, from row scores made by hand."""
+"""The results table, from row scores made by hand."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from clarilm_kedro.metrics.aggregation import (
-    CATEGORY_COLUMNS,
-    RESULT_COLUMNS,
-    CategoryOptions,
-    category_results,
-    results_table,
-)
-from clarilm_kedro.metrics.benchmarks.shape import items_frame
+from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS, results_table
 from clarilm_kedro.metrics.bootstrap import BootstrapOptions
 from clarilm_kedro.metrics.scoring import ROW_SCORE_COLUMNS
 from clarilm_kedro.tables import table
@@ -84,43 +76,3 @@ def test_one_class_only_cannot_get_more_than_half_of_macro_f1() -> None:
     needs = np.ones(5, dtype=bool)
     only = results_table(table(scores_of("base", needs, needs), ROW_SCORE_COLUMNS), {}, {}, "hash", OPTIONS).iloc[0]
     assert (only["acc"], only["f1_pos"], only["f1_macro"], only["tnr"]) == (1.0, 1.0, 0.5, 0.0)
-
-
-def _categories() -> pd.DataFrame:
-    """Items 0 to 94 need a question: what 0 to 49, whom 50 to 94; 95 to 105 clear without a subclass; two rare ones."""
-    rows = []
-    for i, need in enumerate(NEEDS):
-        category = "MC" if i < 106 else f"rare {i}"
-        rows.append(
-            {
-                "benchmark": "in3",
-                "item_id": f"{i:03d}",
-                "question": f"question {i}",
-                "needs_clarification": bool(need),
-                "references": ["Which?"] if need else [],
-                "category": category,
-                "subclass": "" if i >= 95 else ("what" if i < 50 else "whom"),
-            }
-        )
-    return items_frame(rows)
-
-
-def test_categories_with_their_n_and_only_the_metrics_they_can_have() -> None:
-    found = category_results(recorded_assistants(), _categories(), CategoryOptions(resamples=200))
-    assert list(found.columns) == list(CATEGORY_COLUMNS)
-    ours = found[found["system"] == "clarilm"].set_index(["category", "subclass"])
-    assert list(ours.index) == [("MC", ""), ("MC", "other"), ("MC", "what"), ("MC", "whom"), ("other", "")]
-    assert ours["n"].to_list() == [106, 11, 50, 45, 2]
-    assert ours["n_needed"].to_list() == [95, 0, 50, 45, 0]
-    whole, clear, what = ours.loc[("MC", "")], ours.loc[("MC", "other")], ours.loc[("MC", "what")]
-    assert whole["f1_macro"] > 0.5
-    assert np.isnan([clear["f1_pos"], clear["tpr"], clear["f1_macro"], clear["tf"]]).all()
-    assert clear["tnr"] == pytest.approx(10 / 11)
-    assert (what["tpr"], what["acc"], what["f1_pos"]) == (1.0, 1.0, 1.0)
-    assert np.isnan([what["tnr"], what["f1_macro"]]).all()
-    assert what["tf"] == pytest.approx(0.5)
-
-
-def test_a_benchmark_without_categories_has_no_rows() -> None:
-    bare = _categories().assign(category="", subclass="")
-    assert category_results(recorded_assistants(), bare, CategoryOptions()).empty

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clarilm_kedro.metrics.aggregation import CategoryOptions
 from clarilm_kedro.metrics.benchmarks.shape import items_frame
+from clarilm_kedro.metrics.categories import CategoryOptions
 from clarilm_kedro.metrics.comparing import (
     CATEGORY_COMPARISON_COLUMNS,
     COIN,

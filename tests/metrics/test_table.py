@@ -1,10 +1,18 @@
 """Best and second from the paper's own Table 2, Markdown and HTML."""
 
+import click
 import numpy as np
 import pandas as pd
 
 from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS
-from clarilm_kedro.metrics.table import percent, results_fragment, results_markdown, standings
+from clarilm_kedro.metrics.table import (
+    for_terminal,
+    paper_view_markdown,
+    percent,
+    results_fragment,
+    results_markdown,
+    standings,
+)
 
 IN3_ACCURACY = [77.88, 77.78, 72.22, 87.96, 82.78, 75.93, 83.33, 90.85, 84.26, 90.74, 89.72]
 IN3_TOKEN_F1 = [23.26, 23.34, 17.95, 30.76, 27.02, 16.67, 18.64, 30.68, 29.77, 31.12, 30.42]
@@ -36,10 +44,30 @@ def test_markdown() -> None:
     assert "## IN3 (108 items)" in text
     assert "| _always-ask_ |" in text
     assert "**89.72**" in text
+    assert "<ins>87.96</ins>" in text
     assert "50.00 [50.0, 50.0]" in text
     assert "No system here was trained." in text
     widths = {len(line) for line in text.split("\n") if line.startswith("|")}
     assert len(widths) == 1
+
+
+def test_the_paper_view_has_the_columns_of_table_2_and_says_what_its_f1_is() -> None:
+    results = _results(system=["always-ask", "clarilm"], acc=[0.87963, 0.89722])
+    lines = paper_view_markdown(results).split("\n")
+    assert [each.strip() for each in lines[4].strip("|").split("|")] == ["System", "Acc", "F1+", "TF", "BERT"]
+    assert "whose macro F1 is 46.80" in lines[-2]
+    assert "nothing to score" in paper_view_markdown(_results(system=[]))
+
+
+def test_a_terminal_gets_bold_and_underline_and_straight_columns() -> None:
+    results = _results(system=["always-ask", "clarilm"], acc=[0.87963, 0.89722], f1_pos=[0.9, 0.8])
+    shown = for_terminal(paper_view_markdown(results))
+    assert "\x1b[1m89.72\x1b[0m" in shown
+    assert "\x1b[4m87.96\x1b[0m" in shown
+    rows = [click.unstyle(line) for line in shown.split("\n") if "ask" in line[:12] or "clarilm" in line]
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert "**" not in shown
+    assert "F1+ is the F1" in for_terminal(results_markdown(results))
 
 
 def test_teachers_are_named() -> None:

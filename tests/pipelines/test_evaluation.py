@@ -16,9 +16,12 @@ from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.local_system import LocalSystem
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.logs.records import Record, Records
-from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS, CategoryOptions
+from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS
 from clarilm_kedro.metrics.baselines import BaselineOptions
+from clarilm_kedro.metrics.browser import BrowserOptions
+from clarilm_kedro.metrics.categories import CategoryOptions
 from clarilm_kedro.metrics.comparing import ComparisonOptions
+from clarilm_kedro.metrics.curves import CurveOptions
 from clarilm_kedro.metrics.report import ReportOptions
 from clarilm_kedro.metrics.score_cache import ScoreCache
 from clarilm_kedro.metrics.scoring import FACET_METRICS, PREDICTION_COLUMNS, QUALITY_METRICS, ScoringOptions
@@ -36,13 +39,15 @@ PARAMETERS: dict[str, Any] = {
     "params:evaluation.baselines": BaselineOptions(),
     "params:evaluation.scoring": ScoringOptions(),
     "params:evaluation.comparison": ComparisonOptions(resamples=200),
-    "params:evaluation.categories": CategoryOptions(resamples=200, min_items=2),
     "params:evaluation.report": ReportOptions(),
+    "params:evaluation.curves": CurveOptions(),
+    "params:evaluation.categories": CategoryOptions(min_items=2),
+    "params:evaluation.browser": BrowserOptions(),
 }
 SFT_COLUMNS = {"row_id": "str", "question": "str", "asks": "bool", "text": "str", "teacher": "str"}
 OUR_TEST_COLUMNS = {
     "item_id": "str", "question": "str", "needs_clarification": "bool", "reference": "str", "references": "object",
-    "facet": "str",
+    "facet": "str", "thought": "str",
     "teacher": "str",
 }  # fmt: skip
 
@@ -71,6 +76,7 @@ def _our_test(n: int) -> pd.DataFrame:
             "reference": "Which genre?",
             "references": np.array(["Which genre?"] if i % 2 else [], dtype=object),
             "facet": "Genre" if i % 2 else "",
+            "thought": f"Thought {i}.",
             "teacher": "sample-teacher",
         }
         for i in range(n)
@@ -247,7 +253,8 @@ def test_skipped_adapter_predicts_nothing(tiny_base: BaseModelSpec) -> None:
 def test_merge_orders_and_keeps_types() -> None:
     items, _ = nodes.collect_benchmarks(_our_test(4), BenchmarkOptions(), Records(), Records())
     said = predict_bars(items, _sft_rows(20), _sft_rows(8, first=20), BaselineOptions())
-    merged = nodes.merge_predictions(predictions([]), said.iloc[5:], said.iloc[:5], predictions([]))
+    some = said["system"] < "e"
+    merged = nodes.merge_predictions(predictions([]), said[~some], said[some], predictions([]))
     pd.testing.assert_frame_equal(merged, said)
 
 
@@ -312,6 +319,16 @@ def test_whole_slice(tiny_base: BaseModelSpec, tiny_adapter: TrainedAdapter, tmp
     assert out["report"].count('class="example"') == 14
     _parse(out["report"])
     _parse(out["results_html"])
+    for name in ("figures_page", "examples_browser"):
+        _parse(out[name])
+    drawn = out["decision_summary"].set_index(["benchmark", "system"])["status"]
+    assert drawn["in3", "clarilm"] == "drawn"
+    assert drawn["in3", "always-ask"] == "skipped"
+    assert set(out["decision_curves"]["system"]) == {"tf-idf", "base", "clarilm-sft", "clarilm"}
+    assert out["ask_rate_figure"].data
+    assert r"\begin{table*}" in out["results_latex"]
+    assert "F1+" in out["results_paper_view"]
+    assert "Thought 1." in out["examples_browser"]
 
 
 def test_nothing_mined_still_gives_the_bars_and_the_base(tiny_base: BaseModelSpec, tmp_path: Path) -> None:
@@ -375,6 +392,9 @@ def test_no_benchmark_at_all(tiny_base: BaseModelSpec, tmp_path: Path) -> None:
     none = {"our_test": _our_test(0), "in3_test": Records(), "clamber": Records()}
     out = _run(_inputs(tiny_base, skipped, tmp_path, **none))
     assert out["results_table"].empty
+    assert out["decision_summary"].empty
+    assert "No item was decided." in out["figures_page"]
+    _parse(out["examples_browser"])
     assert "nothing to score" in out["results_markdown"]
     assert "nothing to score" in out["report"]
 

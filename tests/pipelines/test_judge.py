@@ -22,10 +22,11 @@ from clarilm_kedro.datasets.chat_endpoints import ChatEndpointsDataset
 from clarilm_kedro.datasets.records import RecordsDataset
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.metrics.benchmarks.shape import items_frame
+from clarilm_kedro.metrics.browser import BrowserOptions
 from clarilm_kedro.metrics.judging.human import SheetOptions
 from clarilm_kedro.metrics.judging.pairs import DrawOptions
 from clarilm_kedro.metrics.judging.rule import RULE_JUDGE
-from clarilm_kedro.metrics.scoring import PREDICTION_COLUMNS
+from clarilm_kedro.metrics.scoring import PREDICTION_COLUMNS, ROW_SCORE_COLUMNS
 from clarilm_kedro.pipelines.judge import create_pipeline
 from clarilm_kedro.pipelines.judge.schemas import AskingOptions, ReportOptions
 from clarilm_kedro.planning import plan_pipeline
@@ -84,7 +85,11 @@ def inputs(
         "parsed": True,
         "threshold": 0.5,
     }
-    return {"benchmarks": items, "predictions": table([blank | row for row in replies], PREDICTION_COLUMNS)}
+    return {
+        "benchmarks": items,
+        "predictions": table([blank | row for row in replies], PREDICTION_COLUMNS),
+        "row_scores": table([], ROW_SCORE_COLUMNS),
+    }
 
 
 class Kept(MemoryDataset):
@@ -117,6 +122,7 @@ def catalog(
         "params:judge.asking": asking or AskingOptions(),
         "params:judge.sheet": SheetOptions(),
         "params:judge.report": ReportOptions(),
+        "params:evaluation.browser": BrowserOptions(),
     }
     entries: dict[str, Any] = {name: MemoryDataset(value, copy_mode="assign") for name, value in loaded.items()}
     entries["judge_llm"] = ChatEndpointDataset(model="m-1", base_url=url, **store)

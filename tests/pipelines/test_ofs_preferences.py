@@ -119,6 +119,7 @@ def test_every_row_lands_in_the_table_of_its_split() -> None:
     assert list(validation["row_id"]) == ["q2"]
     assert list(our_test["needs_clarification"]) == [True, False]
     assert [list(each) for each in our_test["references"]] == [["Which city?"], []]
+    assert list(our_test["thought"]) == list(annotations.loc[annotations["split"] == "test", "thought"])
 
 
 def test_pairs_do_not_depend_on_row_order_and_are_limited() -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from clarilm_kedro.metrics.aggregation import CategoryOptions, item_groups
 from clarilm_kedro.metrics.baselines import BARS
 from clarilm_kedro.metrics.bootstrap import BootstrapOptions, FloatArray, Interval, difference_to_coin
+from clarilm_kedro.metrics.categories import CategoryOptions, item_groups
 from clarilm_kedro.metrics.mcnemar import discordant, holm, mcnemar_exact
 from clarilm_kedro.metrics.outcomes import Outcomes, System, outcomes_by_benchmark
 from clarilm_kedro.metrics.resampling import as_interval, draw_sums, mean_of, necessity_of

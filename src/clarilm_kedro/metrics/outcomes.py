@@ -42,6 +42,14 @@ class System:
         most: BoolArray = right.sum(axis=1) * 2 > self.counted.sum(axis=1)
         return most
 
+    def mean(self, metric: str, *, asked_only: bool = False) -> float:
+        """Mean of a metric over items and seeds, over those that were asked or all; missing where there is none."""
+        values = self.values.get(metric)
+        if values is None:
+            return np.nan
+        taken = values[~np.isnan(values) & (self.asked | (not asked_only))]
+        return float(taken.mean()) if len(taken) else np.nan
+
     def taken(self, rows: npt.NDArray[np.int_]) -> "System":
         """Give the system on some of the items."""
         values = {name: value[rows] for name, value in self.values.items()}

@@ -13,11 +13,14 @@ from pydantic import Field
 
 from clarilm_kedro.metrics.baselines import BARS
 from clarilm_kedro.metrics.comparing import COIN
+from clarilm_kedro.metrics.inline_page import render
 from clarilm_kedro.metrics.outcomes import BENCHMARKS, SYSTEMS, ordered
 from clarilm_kedro.metrics.table import FOOTNOTE, TITLES, notes, percent, results_fragment
 from clarilm_kedro.options import Options
 from clarilm_kedro.text.hashing import stable_order
 
+#: Pages that lie beside the report, by their file names in the catalog.
+FIGURES_PAGE, EXAMPLES_PAGE = "figures.html", "examples.html"
 SCRIPTED_TEACHER = "sample-teacher"
 FLOOR_NAMES = {
     "generic": "the same generic question every time",
@@ -108,7 +111,7 @@ def build_report(
     Returns:
         A complete HTML document.
     """
-    return _page(
+    return render(
         "report.html.jinja",
         title=options.title,
         teachers=sorted(set(results["teacher"]) - {"none"}),
@@ -121,6 +124,8 @@ def build_report(
         log_statistics=_log_table(log_statistics),
         skipped=skipped,
         examples=_example_groups(benchmarks, predictions, options),
+        figures_page=FIGURES_PAGE,
+        examples_page=EXAMPLES_PAGE,
     )
 
 
@@ -131,7 +136,7 @@ def build_results_page(results: pd.DataFrame, title: str) -> str:
         results: The results table.
         title: Heading of the page.
     """
-    return _page(
+    return render(
         "results.html.jinja", title=title, results=results_fragment(results), footnote=FOOTNOTE, notes=notes(results)
     )
 
@@ -154,19 +159,6 @@ def choose_examples(items: pd.DataFrame, count: int, seed: int) -> list[str]:
     n_clear = min(count // 2, len(by_label[False]))
     n_needed = min(count - n_clear, len(by_label[True]))
     return by_label[True][:n_needed] + by_label[False][: count - n_needed]
-
-
-def _page(template: str, **content: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("clarilm_kedro.metrics", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(**content)
 
 
 def _comparison_tables(comparisons: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
 """The results table for people: Markdown for the terminal and the repository, HTML for pages.
 
-The best value of a column is bold and the second underlined (HTML), within one benchmark, decided on unrounded values;
-ties share. The bars compete too: a reader has to see where always asking beats a trained model.
+The best value of a column is bold and the second underlined, within one benchmark, decided on unrounded values; ties
+share. The bars compete too: a reader has to see where always asking beats a trained model.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
@@ -14,14 +15,22 @@ from markupsafe import Markup, escape
 
 from clarilm_kedro.metrics.baselines import BARS
 from clarilm_kedro.metrics.benchmarks.registry import benchmark_titles
+from clarilm_kedro.metrics.outcomes import SYSTEMS, ordered
 
 Standing = Literal["best", "second", ""]
+_BOLD, _UNDERLINED = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"<ins>(.+?)</ins>")
 
 TITLES = benchmark_titles()
 FOOTNOTE = (
     "Percent. F1+ is the F1 of the class that needs a clarification: the paper's Table 2 prints it as macro F1. "
     "Macro F1 is the mean over both classes, with its bootstrap interval. TF and BERT count 0 where a needed question "
     "was not asked. Systems in italics or grey are bars: no language model stands behind them."
+)
+PAPER_FOOTNOTE = (
+    "Percent, the columns of the paper's Table 2. What Table 2 calls macro F1 is F1+, the F1 of the class that needs a "
+    "clarification: its GPT-3.5 row on IN3 (87.96, 93.60) is exactly that of always asking, whose macro F1 is 46.80. "
+    "TF and BERT count 0 where a needed question was not asked; how Table 2 counts them is not stated, so only the "
+    "first two columns can be set beside it. Systems in italics or grey are bars: no language model stands behind them."
 )
 
 
@@ -50,6 +59,8 @@ COLUMNS = (
     Column("tf", "TF"),
     Column("bert", "BERT"),
 )
+#: The paper view: the four columns of Table 2.
+PAPER_COLUMNS = tuple(column for column in COLUMNS if column.name in ("acc", "f1_pos", "tf", "bert"))
 
 
 @dataclass(frozen=True)
@@ -84,25 +95,32 @@ def percent(value: float) -> str:
     return "–" if isnan(value) else f"{100 * value:.2f}"  # noqa: RUF001
 
 
-def cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
+def cells(rows: pd.DataFrame, columns: Sequence[Column] = COLUMNS) -> dict[str, list[Cell]]:
     """Format one benchmark's rows.
 
     Args:
         rows: Rows of the results table of one benchmark.
+        columns: What is printed.
 
     Returns:
-        For each of :data:`COLUMNS` one cell per row; the macro F1 carries its interval.
+        For each of the columns one cell per row; the macro F1 carries its interval.
     """
     out = {}
-    for column in COLUMNS:
+    for column in columns:
         values = [float(value) for value in rows[column.name]]
         marks: list[Standing] = standings(values) if column.ranked else [""] * len(values)
         out[column.name] = [Cell(percent(value), mark) for value, mark in zip(values, marks, strict=True)]
-    bounds = zip(out["f1_macro"], rows["f1_macro_low"], rows["f1_macro_high"], strict=True)
-    out["f1_macro"] = [
-        Cell(f"{cell.text} [{100 * low:.1f}, {100 * high:.1f}]", cell.standing) for cell, low, high in bounds
-    ]
+    if "f1_macro" in out:
+        bounds = zip(out["f1_macro"], rows["f1_macro_low"], rows["f1_macro_high"], strict=True)
+        out["f1_macro"] = [
+            Cell(f"{cell.text} [{100 * low:.1f}, {100 * high:.1f}]", cell.standing) for cell, low, high in bounds
+        ]
     return out
+
+
+def systems_of(results: pd.DataFrame) -> list[str]:
+    """Name the systems in the tables' order, each once."""
+    return ordered([str(name) for name in results["system"]], SYSTEMS)
 
 
 def results_markdown(results: pd.DataFrame) -> str:
@@ -111,23 +129,65 @@ def results_markdown(results: pd.DataFrame) -> str:
     Args:
         results: The results table.
     """
+    return _markdown(results, "Results", COLUMNS, FOOTNOTE)
+
+
+def paper_view_markdown(results: pd.DataFrame) -> str:
+    """Write accuracy, F1+, TF and BERT alone, as the paper's Table 2 does, with a footnote on what its F1 is.
+
+    Args:
+        results: The results table.
+    """
+    return _markdown(results, "Results, paper view", PAPER_COLUMNS, PAPER_FOOTNOTE)
+
+
+def for_terminal(markdown: str) -> str:
+    """Turn the marks of a results table into a terminal's own bold and underline, and align its columns anew.
+
+    Args:
+        markdown: What :func:`results_markdown` or :func:`paper_view_markdown` wrote.
+    """
+    from click import style, unstyle
+
+    lines: list[str] = []
+    for block in markdown.split("\n\n"):
+        if not block.startswith("|"):
+            lines += [block, ""]
+            continue
+        shown = []
+        for line in block.split("\n"):
+            fields = [field.strip() for field in line.strip("|").split(" | ")]
+            fields = [_BOLD.sub(lambda match: style(match[1], bold=True), field) for field in fields]
+            shown.append([_UNDERLINED.sub(lambda match: style(match[1], underline=True), field) for field in fields])
+        del shown[1]  # the rule of dashes
+        widths = [max(len(unstyle(row[i])) for row in shown) for i in range(len(shown[0]))]
+        for row in shown:
+            pads = [" " * (width - len(unstyle(field))) for field, width in zip(row, widths, strict=True)]
+            lines.append(
+                "  ".join([row[0] + pads[0], *(pad + field for pad, field in zip(pads[1:], row[1:], strict=True))])
+            )
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown(results: pd.DataFrame, title: str, columns: Sequence[Column], footnote: str) -> str:
     if results.empty:
-        return "# Results\n\nNo benchmark has items, so there is nothing to score.\n"
-    parts = ["# Results"]
+        return f"# {title}\n\nNo benchmark has items, so there is nothing to score.\n"
+    parts = [f"# {title}"]
     for benchmark, rows in results.groupby("benchmark", sort=False):
-        formatted = cells(rows)
-        head = ["System", *(column.title for column in COLUMNS)]
+        formatted = cells(rows, columns)
+        head = ["System", *(column.title for column in columns)]
         body = [
             [
                 f"_{system}_" if system in BARS else str(system),
-                *(_marked(formatted[column.name][i]) for column in COLUMNS),
+                *(_marked(formatted[column.name][i]) for column in columns),
             ]
             for i, system in enumerate(rows["system"])
         ]
         parts.append(
             f"## {TITLES.get(str(benchmark), benchmark)} ({rows['n'].max()} items)\n\n{_aligned([head, *body])}"
         )
-    parts.append(f"{FOOTNOTE} {notes(results)}")
+    parts.append(f"{footnote} {notes(results)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -171,7 +231,8 @@ def notes(results: pd.DataFrame) -> str:
 
 
 def _marked(cell: Cell) -> str:
-    return f"**{cell.text}**" if cell.standing == "best" else cell.text
+    # GitHub drops <u> and keeps <ins>, which browsers underline.
+    return {"best": f"**{cell.text}**", "second": f"<ins>{cell.text}</ins>", "": cell.text}[cell.standing]
 
 
 def _html_cell(cell: Cell) -> Markup:

@@ -19,6 +19,7 @@ def test_rows_are_ordered_by_id_and_clear_ones_have_no_reference() -> None:
                 np.array(["Which genre?"], dtype=object),
             ],  # as Parquet gives them
             "facet": ["", "Genre"],
+            "thought": ["A sum.", "Which kind of film?"],
             "teacher": ["t", "t"],
         }
     )
@@ -26,6 +27,7 @@ def test_rows_are_ordered_by_id_and_clear_ones_have_no_reference() -> None:
     assert list(items["item_id"]) == ["a", "b"]
     assert list(items["references"]) == [["Which genre?"], []]
     assert list(items["facets"]) == [["Genre"], []]
+    assert list(items["thought"]) == ["Which kind of film?", "A sum."]
     assert list(items["benchmark"]) == ["our_test"] * 2
 
 

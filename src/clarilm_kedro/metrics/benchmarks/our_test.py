@@ -12,7 +12,7 @@ def our_test_items(our_test: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         our_test: Columns item_id, question, needs_clarification, references (list; the clarifying question if needed),
-            facet (the one that the reasoning model chose, "" if none).
+            facet (the one that the reasoning model chose, "" if none), thought (what it thought, "" if not known).
 
     Returns:
         A benchmark table, ordered by item id.
@@ -29,6 +29,7 @@ def our_test_items(our_test: pd.DataFrame) -> pd.DataFrame:
                 "facets": [row["facet"]] if row["needs_clarification"] and row["facet"] else [],
                 "category": "",
                 "subclass": "",
+                "thought": row["thought"],
             }
             for row in rows
         ]

@@ -11,6 +11,7 @@ Columns of a benchmark table:
     facets: Gold facets that a question should ask for, a list; empty where none is needed or the benchmark has none.
     category: The benchmark's own grouping, "" if it has none.
     subclass: A finer grouping, "" if it has none.
+    thought: What the reasoning model thought when it labelled the item, "" if the benchmark was labelled otherwise.
 
 Columns of a table of rejected rows: benchmark, source_file, position, reason, detail.
 """
@@ -37,6 +38,7 @@ COLUMNS = {
     "facets": "object",
     "category": "str",
     "subclass": "str",
+    "thought": "str",
 }
 REJECT_COLUMNS = {"benchmark": "str", "source_file": "str", "position": "int64", "reason": "str", "detail": "str"}
 
@@ -146,9 +148,9 @@ def items_frame(items: list[dict[str, Any]]) -> pd.DataFrame:
     """Make a benchmark table, typed also when it is empty.
 
     Args:
-        items: One dictionary per item; ``context``, ``importances`` and ``facets`` may be left out.
+        items: One dictionary per item; ``context``, ``importances``, ``facets`` and ``thought`` may be left out.
     """
-    nothing: dict[str, Any] = {"context": "", "importances": (), "facets": ()}
+    nothing: dict[str, Any] = {"context": "", "importances": (), "facets": (), "thought": ""}
     lists = ("references", "importances", "facets")
     full = [{**nothing, **item} for item in items]
     return table([{**item, **{name: list(item[name]) for name in lists}} for item in full], COLUMNS)

@@ -14,7 +14,7 @@ from clarilm_kedro.metrics.baselines import TF_IDF, BaselineOptions
 from clarilm_kedro.metrics.benchmarks.our_test import our_test_items
 from clarilm_kedro.metrics.benchmarks.registry import published_benchmarks
 from clarilm_kedro.metrics.benchmarks.shape import read_rows, take_stratified
-from clarilm_kedro.metrics.outcomes import TRAINED
+from clarilm_kedro.metrics.outcomes import SYSTEMS, TRAINED
 from clarilm_kedro.metrics.report import ReportOptions, Skipped, build_report, build_results_page
 from clarilm_kedro.metrics.table import TITLES, results_markdown
 from clarilm_kedro.pipelines.evaluation.prediction import (
@@ -136,7 +136,7 @@ def merge_predictions(*by_system: pd.DataFrame) -> pd.DataFrame:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ClarilmError(
             f"Two systems are called '{twice[0]}'. Give one another name in systems, local_systems or the file of "
-            "inputs.predictions; the project's own are always-ask, never-ask, random, tf-idf, base and the variants."
+            f"inputs.predictions; the project's own are {', '.join(SYSTEMS)}."
         )
     return predictions(row for frame in by_system for row in records(frame))
 

@@ -4,6 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from clarilm_kedro.metrics.benchmarks.registry import published_benchmarks
 from clarilm_kedro.pipelines.evaluation import nodes, scoring
+from clarilm_kedro.pipelines.evaluation.drawing_pipeline import create_drawing
 from clarilm_kedro.pipelines.evaluation.given import read_given_predictions
 from clarilm_kedro.pipelines.evaluation.local import predict_local
 from clarilm_kedro.pipelines.evaluation.prompted import accept_prompted, predict_prompted
@@ -12,7 +13,7 @@ from clarilm_kedro.pipelines.training import VARIANTS, system_of
 
 def create_pipeline(**_: object) -> Pipeline:
     """Create the evaluation pipeline."""
-    return _predict() + _predict_variants() + _predict_others() + _score() + _compare() + _report()
+    return _predict() + _predict_variants() + _predict_others() + _score() + _compare() + _report() + create_drawing()
 
 
 def _predict() -> Pipeline:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from clarilm_kedro.metrics import aggregation, comparing, scoring
-from clarilm_kedro.metrics.aggregation import CategoryOptions
+from clarilm_kedro.metrics import aggregation, categories, comparing, scoring
 from clarilm_kedro.metrics.baselines import TF_IDF, BaselineOptions
 from clarilm_kedro.metrics.bertscore import score_hash
+from clarilm_kedro.metrics.categories import CategoryOptions
 from clarilm_kedro.metrics.comparing import ComparisonOptions
 from clarilm_kedro.metrics.outcomes import TRAINED
 from clarilm_kedro.metrics.score_cache import ScoreCache
@@ -68,8 +68,8 @@ def build_results_table(
 def build_category_results(
     row_scores: pd.DataFrame, benchmarks: pd.DataFrame, options: CategoryOptions
 ) -> pd.DataFrame:
-    """Break results up by category: see :func:`clarilm_kedro.metrics.aggregation.category_results`."""
-    return aggregation.category_results(row_scores, benchmarks, options)
+    """Break results up by category: see :func:`clarilm_kedro.metrics.categories.category_results`."""
+    return categories.category_results(row_scores, benchmarks, options)
 
 
 def cluster_items(benchmarks: pd.DataFrame, options: ComparisonOptions) -> pd.DataFrame:

@@ -2,12 +2,13 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from clarilm_kedro.pipelines.evaluation.drawing_pipeline import create_judge_drawing
 from clarilm_kedro.pipelines.judge import nodes
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Create the judge pipeline; it is run by name, on what evaluation wrote."""
-    return _ask() + _sum_up()
+    return _ask() + _sum_up() + create_judge_drawing()
 
 
 def _ask() -> Pipeline:

@@ -9,6 +9,7 @@ from clarilm_kedro.pipelines.ofs.leakage import check_leakage, find_leakage
 from clarilm_kedro.pipelines.ofs.preference_statistics import summarise_preferences
 from clarilm_kedro.pipelines.ofs.preferences import build_preferences, build_training_tables
 from clarilm_kedro.pipelines.ofs.seeds import accept_seed_questions, judge_first_questions, select_first_questions
+from clarilm_kedro.pipelines.ofs.source_flow import count_source_flow, draw_source_flow
 from clarilm_kedro.pipelines.ofs.splits import assemble_questions
 from clarilm_kedro.pipelines.ofs.synthesis import (
     accept_synthetic_questions,
@@ -32,6 +33,8 @@ __all__ = [
     "clean_in3_train",
     "collect_dropped_questions",
     "collect_examples",
+    "count_source_flow",
+    "draw_source_flow",
     "find_leakage",
     "judge_first_questions",
     "look_up_log_answers",

@@ -204,6 +204,18 @@ def _annotation() -> Pipeline:
                 name="summarise_preferences",
             ),
             Node(
+                func=nodes.count_source_flow,
+                inputs=["facets", "candidates", "annotations", "preferences"],
+                outputs="source_flow",
+                name="count_source_flow",
+            ),
+            Node(
+                func=nodes.draw_source_flow,
+                inputs="source_flow",
+                outputs="source_flow_figure",
+                name="draw_source_flow",
+            ),
+            Node(
                 func=nodes.build_training_tables,
                 inputs=["annotations", "preferences", "params:ofs.preferences"],
                 outputs=["sft_train", "dpo_train", "validation", "our_test"],

@@ -66,6 +66,7 @@ def build_training_tables(
             "reference": row["text"],
             "references": [row["text"]] if row["choice_kind"] == "ask" else [],
             "facet": row["facet"],
+            "thought": row["thought"],
             "origin": row["origin"],
             "teacher": row["teacher"],
             "split": row["split"],

@@ -209,5 +209,6 @@ OUR_TEST = {
     "reference": "str",
     "references": "object",
     "facet": "str",
+    "thought": "str",
     "teacher": "str",
 }

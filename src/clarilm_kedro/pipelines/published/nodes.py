@@ -162,5 +162,6 @@ def _test_item(row: dict[str, Any]) -> dict[str, Any]:
         "reference": row["text"],
         "references": [row["text"]] if row["asks"] else [],
         "facet": "",
+        "thought": "",
         "teacher": row["teacher"],
     }
