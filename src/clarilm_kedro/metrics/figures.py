@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 GREY = "#8a94a0"
-# Okabe and Ito's palette, told apart also by those who do not see red and green, without its yellow, too pale for lines,
+# Okabe and Ito's palette, told apart also by those who do not see red and green, without yellow, too pale for lines,
 # and with three more; as many as there are known systems, in their order, so that no two of those share one.
 _PALETTE = (
     "#9aa3ad", "#5d6875", "#d8b365", "#cc79a7", "#56b4e9", "#e69f00", "#7f3c8d", "#009e73", "#d55e00", "#0072b2",
