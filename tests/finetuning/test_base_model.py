@@ -104,7 +104,7 @@ def test_a_template_may_come_from_a_file(bare: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
-    [("flags : avx512f amx_bf16 sse", "bfloat16"), ("flags\t: avx512_bf16", "bfloat16"), ("flags: avx2", "float32")],
+    [("flags : avx512f amx_bf16 sse", "bfloat16"), ("flags\t: avx512_bf16", "float32"), ("flags: avx2", "float32")],
 )
 def test_auto_takes_bfloat16_where_the_processor_computes_in_it(
     monkeypatch: pytest.MonkeyPatch, flags: str, expected: str

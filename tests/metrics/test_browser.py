@@ -15,8 +15,6 @@ from clarilm_kedro.metrics.browser import (
     browser_data,
     build_browser,
     no_judgements,
-    seen_from_system,
-    strict_verdict,
 )
 from clarilm_kedro.metrics.inline_page import json_in_html
 from report_rows import HOSTILE, items, predictions, row_scores
@@ -88,38 +86,6 @@ def test_verdicts_of_both_orders_are_joined() -> None:
     verdicts = [item["verdicts"] for item in browser_data(**tables, options=BrowserOptions())["items"]]
     assert [each[0]["verdict"] for each in verdicts if each] == ["win", "tie"]
     assert [each["order"] for each in verdicts[1][0]["orders"]] == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("said", "verdict"),
-    [
-        (["win", "win"], "win"),
-        (["lose", "lose"], "lose"),
-        (["win", "lose"], "tie"),
-        (["win", "tie"], "tie"),
-        (["tie", "tie"], "tie"),
-        (["win", "invalid"], "invalid"),
-        (["win"], "invalid"),
-    ],
-)
-def test_strict_verdict(said: list[str], verdict: str) -> None:
-    assert strict_verdict(said) == verdict
-
-
-@pytest.mark.parametrize(
-    ("verdict", "order", "seen"),
-    [
-        ("A", 1, "win"),
-        ("B", 1, "lose"),
-        ("A", 2, "lose"),
-        ("B", 2, "win"),
-        ("tie", 2, "tie"),
-        ("identical", 1, "tie"),
-        ("invalid", 1, "invalid"),
-    ],
-)
-def test_verdicts_as_seen_from_the_system(verdict: str, order: int, seen: str) -> None:
-    assert seen_from_system(verdict, order) == seen
 
 
 def test_items_are_capped_within_each_benchmark_and_it_is_said() -> None:

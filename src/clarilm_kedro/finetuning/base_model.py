@@ -352,12 +352,15 @@ def _template_file(path: str) -> str:
 
 @lru_cache(maxsize=1)
 def _cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; without that it is slower than float32."""
+    """Whether the processor multiplies matrices of bfloat16; without that it is slower than float32.
+
+    AVX512's bfloat16 alone does not do: there a training step took 1.5 times the CPU of float32 (docs/benchmarks.md).
+    """
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:  # not Linux
         return False
-    return bool(re.search(r"^flags\s*:.*\b(avx512_bf16|amx_bf16)\b", flags, re.MULTILINE))
+    return bool(re.search(r"^flags\s*:.*\bamx_bf16\b", flags, re.MULTILINE))
 
 
 def _torch() -> Any:

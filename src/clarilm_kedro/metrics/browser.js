@@ -65,7 +65,7 @@ function fillDependentOptions(wanted = {}) {
   const category = control.category.value;
   choices(control.subclass, "subclass", inBenchmark.filter((item) => !category || item.category === category));
   const others = DATA.systems.filter((name) => name !== control.system.value).map((name) => [name, name]);
-  options(control.disagrees, [["", "nobody in particular"], [ANY_MODEL, ANY_MODEL], ...others], keep("disagrees"));
+  options(control.disagrees, [["", "(no matter)"], [ANY_MODEL, ANY_MODEL], ...others], keep("disagrees"));
 }
 
 function haystack(item) {

@@ -5,7 +5,7 @@ Texts of users and models lie in the file as JSON and are shown through ``textCo
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,6 +16,8 @@ from clarilm_kedro.metrics.baselines import BARS
 from clarilm_kedro.metrics.benchmarks.shape import take_stratified
 from clarilm_kedro.metrics.curves import lowest_seed
 from clarilm_kedro.metrics.inline_page import csp_hash, json_in_html, packaged, render
+from clarilm_kedro.metrics.judging.outcomes import STRICT, combine
+from clarilm_kedro.metrics.judging.verdicts import outcome_of
 from clarilm_kedro.metrics.outcomes import BENCHMARKS, SYSTEMS, ordered
 from clarilm_kedro.metrics.table import TITLES
 from clarilm_kedro.options import Options
@@ -180,39 +182,14 @@ def _verdicts(judgements: pd.DataFrame) -> dict[tuple[str, str], list[dict[str, 
     pairs: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in records(judgements):
         key = tuple(str(row[name]) for name in ("benchmark", "item_id", "system", "other", "judge"))
-        seen = seen_from_system(row["verdict"], row["order"])
+        seen = outcome_of(row["verdict"], row["order"])
         pairs[key].append({"order": int(row["order"]), "verdict": seen, "reason": str(row["reason"])})
     by_item: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for (benchmark, item, system, other, judge), orders in sorted(pairs.items()):
         orders.sort(key=lambda each: each["order"])
-        verdict = strict_verdict([each["verdict"] for each in orders])
+        seen_in = {each["order"]: each["verdict"] for each in orders}
+        verdict = combine(seen_in.get(1, ""), seen_in.get(2, ""), STRICT)
         by_item[benchmark, item].append(
             {"system": system, "other": other, "judge": judge, "verdict": verdict, "orders": orders}
         )
     return by_item
-
-
-def seen_from_system(verdict: str, order: int) -> str:
-    """Turn a verdict on A and B into ``win``, ``tie``, ``lose`` or ``invalid`` for the system.
-
-    Args:
-        verdict: As in :data:`JUDGEMENT_COLUMNS`.
-        order: 1 where the system is A, 2 where it is B.
-    """
-    if verdict in ("A", "B"):
-        return "win" if (verdict == "A") == (order == 1) else "lose"
-    return "invalid" if verdict == "invalid" else "tie"
-
-
-def strict_verdict(verdicts: Sequence[str]) -> str:
-    """Join what both orders mean for the system: a win or a loss only where they agree.
-
-    Args:
-        verdicts: ``win``, ``tie``, ``lose`` or ``invalid`` for each order.
-
-    Returns:
-        One of them; ``invalid`` where an order is missing or could not be read.
-    """
-    if len(verdicts) < 2 or "invalid" in verdicts:
-        return "invalid"
-    return verdicts[0] if len(set(verdicts)) == 1 else "tie"

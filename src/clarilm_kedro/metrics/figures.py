@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 GREY = "#8a94a0"
-# Okabe and Ito's palette, told apart also by those who do not see red and green; yellow is too pale for lines.
-_PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7f3c8d", "#80604d")
+# Okabe and Ito's palette, told apart also by those who do not see red and green, without yellow, too pale for lines,
+# and with three more; as many as there are known systems, in their order, so that no two of those share one.
+_PALETTE = (
+    "#9aa3ad", "#5d6875", "#d8b365", "#80604d", "#cc79a7", "#56b4e9", "#e69f00", "#7f3c8d", "#009e73", "#d55e00",
+    "#0072b2",
+)  # fmt: skip
 _OUTCOMES = {"win": "#0072b2", "tie": "#c9ced6", "lose": "#d55e00", "invalid": "#5d6875"}
 _BAR_HEIGHT, _MATRIX_HEIGHT = 30, 210
 
@@ -197,8 +201,8 @@ def finish(figure: "Figure", title: str, *, height: int, tight: bool = False, **
         title={"text": title, "x": 0.01, "font": {"size": 17}},
         height=height,
         template="plotly_white",
-        margin={"l": 60, "r": 20, "t": 90, "b": 60},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "yref": "container", "x": 0, "itemwidth": 30},
+        margin={"l": 60, "r": 20, "t": 80, "b": 100},
+        legend={"orientation": "h", "y": 0, "yanchor": "bottom", "yref": "container", "x": 0, "itemwidth": 30},
         **layout,
     )
     figure.update_annotations(font={"size": 11 if tight else 14})
