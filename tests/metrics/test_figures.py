@@ -10,12 +10,14 @@ import pytest
 from kedro_datasets.plotly import JSONDataset
 
 from clarilm_kedro.metrics.categories import CategoryOptions, category_results
+from clarilm_kedro.metrics.comparing import ComparisonOptions, comparison_matrix
 from clarilm_kedro.metrics.curve_figures import ask_rate_figure, cost_figure, ranking_figure, reliability_figure
 from clarilm_kedro.metrics.curves import CurveOptions, decision_curves
-from clarilm_kedro.metrics.figures import category_figure, colour_of, confusion_figure, judge_figure
+from clarilm_kedro.metrics.figures import category_figure, colour_of, confusion_figure, judge_figure, matrix_figure
 from clarilm_kedro.metrics.figures_page import build_figures_page
 from clarilm_kedro.metrics.outcomes import SYSTEMS
 from report_rows import HOSTILE, items, predictions, row_scores
+from row_scores import recorded_assistants
 
 MEGABYTE = 1_000_000
 JUDGED = ["benchmark", "system", "other", "judge", "aggregation", "n", "win", "tie", "lose", "invalid"]
@@ -84,6 +86,18 @@ def test_bars_by_category_show_some_systems_and_offer_the_others() -> None:
     shown = {trace.name: trace.visible for trace in figure.data}
     assert shown == {"sft-ql": "legendonly", "clarilm": True}
     assert figure.data[1].x[0] == "Food<br>n = 6"
+
+
+def test_who_beats_whom_is_written_in_both_directions_with_stars() -> None:
+    frame = recorded_assistants()
+    figure = matrix_figure(comparison_matrix(frame, ComparisonOptions(resamples=500)))
+    (panel,) = figure.data
+    assert list(panel.x) == list(panel.y) == ["always-ask", "base", "clarilm"]
+    by_pair = {(y, x): panel.text[i][j] for i, y in enumerate(panel.y) for j, x in enumerate(panel.x)}
+    assert by_pair["clarilm", "always-ask"] == "+41.9**"
+    assert by_pair["always-ask", "clarilm"] == "-41.9**"
+    assert by_pair["base", "base"] == ""
+    assert matrix_figure(comparison_matrix(frame.iloc[:0], ComparisonOptions())).layout.annotations
 
 
 def test_curves_mark_the_threshold_and_leave_out_systems_without_p_ask() -> None:

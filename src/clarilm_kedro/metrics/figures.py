@@ -4,7 +4,7 @@ Each figure is a plain function of a table and says so itself where the table ha
 plotly writes numpy arrays as base64, which neither a person nor an older plotly.js can read.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -166,6 +166,46 @@ def category_figure(category_results: pd.DataFrame, systems: Sequence[str] = ())
     )
 
 
+def matrix_figure(comparison_matrix: pd.DataFrame) -> "Figure":
+    """Draw who beats whom: the difference in macro F1 of every pair of systems, a panel per benchmark.
+
+    Args:
+        comparison_matrix: The table of :func:`clarilm_kedro.metrics.comparing.comparison_matrix`.
+
+    Returns:
+        Row minus column in percentage points; ``*`` where the interval leaves out 0, ``**`` where also the McNemar p
+        after Holm is under 0.05.
+    """
+    compared = comparison_matrix[comparison_matrix["n"] > 0]
+    benchmarks = ordered([str(name) for name in compared["benchmark"]], BENCHMARKS)
+    if not benchmarks:
+        return message("No two systems were compared.")
+    figure = panels([TITLES.get(name, name) for name in benchmarks], rows=len(benchmarks))
+    tallest = 0
+    for row, benchmark in enumerate(benchmarks, start=1):
+        pairs = compared[compared["benchmark"] == benchmark].to_dict("records")
+        cells = {(str(pair["system"]), str(pair["other"])): pair for pair in pairs}
+        systems = ordered([name for key in cells for name in key], SYSTEMS)
+        tallest = max(tallest, len(systems))
+        values = [[_advantage(cells, ours, theirs) for theirs in systems] for ours in systems]
+        figure.add_heatmap(
+            x=systems,
+            y=systems,
+            z=[[value for value, _ in line] for line in values],
+            text=[[text for _, text in line] for line in values],
+            texttemplate="%{text}",
+            hovertemplate="%{y} minus %{x}: %{text} points<extra></extra>",
+            zmid=0,
+            colorscale=[[0, "#d55e00"], [0.5, "#f7f7f7"], [1, "#0072b2"]],
+            showscale=False,
+            row=row,
+            col=1,
+        )
+    figure.update_yaxes(autorange="reversed")
+    height = 120 + len(benchmarks) * (_BAR_HEIGHT * tallest + 110)
+    return finish(figure, "Macro F1, row minus column, percentage points", height=height)
+
+
 def colour_of(system: str) -> str:
     """Give a system the same colour in every figure; one that is not known gets one by its name."""
     place = SYSTEMS.index(system) if system in SYSTEMS else sum(system.encode())
@@ -227,6 +267,17 @@ def _judge_note(row: dict[Any, Any]) -> str:
             bounds = f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}]" if name == "win_rate" else ""
             told.append(f"{label} {100 * row[name]:.1f} %{bounds}")
     return "<br>".join(told)
+
+
+def _advantage(cells: Mapping[tuple[str, str], Mapping[Any, Any]], ours: str, theirs: str) -> tuple[float | None, str]:
+    """What one system has over another and how it is written; the table holds each pair in one direction."""
+    sign, pair = (1, cells[ours, theirs]) if (ours, theirs) in cells else (-1, cells.get((theirs, ours)))
+    if pair is None:
+        return None, ""
+    beyond = pair["f1_macro_low"] > 0 or pair["f1_macro_high"] < 0
+    stars = beyond + (beyond and pair["mcnemar_p_holm"] < 0.05)
+    value = 100 * sign * float(pair["f1_macro_diff"])
+    return value, f"{value:+.1f}{'*' * stars}"
 
 
 def _group_label(category: str, subclass: str, n: int) -> str:

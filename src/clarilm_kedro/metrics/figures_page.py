@@ -17,6 +17,9 @@ CAPTIONS = {
     "category_figure": "Accuracy by category. CLAMBER's question-word subclasses hold one label only, so a system that "
     "always asks is right on all of them: read them beside the clear ones (MC / none). A click in the legend adds the "
     "other systems.",
+    "matrix_figure": "Macro F1 of the system in the row minus that of the one in the column, on the same items. A "
+    "star: the paired bootstrap interval leaves out 0. Two stars: and McNemar's test is below 5 % after Holm's "
+    "correction over all pairs.",
     "ask_rate_figure": "Each curve is one ranking of the items cut at every threshold. A diamond is the threshold "
     "used, fitted on validation rows; where the curve is higher elsewhere, validation and test differ.",
     "ranking_figure": "How far up the ranking the items lie that need a clarification. Where nearly all need "

@@ -15,18 +15,13 @@ from clarilm_kedro.metrics.baselines import BARS
 from clarilm_kedro.metrics.comparing import COIN
 from clarilm_kedro.metrics.inline_page import render
 from clarilm_kedro.metrics.outcomes import BENCHMARKS, SYSTEMS, ordered
-from clarilm_kedro.metrics.table import FOOTNOTE, TITLES, notes, percent, results_fragment
+from clarilm_kedro.metrics.table import FLOOR_NAMES, FOOTNOTE, TITLES, notes, percent, results_fragment
 from clarilm_kedro.options import Options
 from clarilm_kedro.text.hashing import stable_order
 
 #: Pages that lie beside the report, by their file names in the catalog.
 FIGURES_PAGE, EXAMPLES_PAGE = "figures.html", "examples.html"
 SCRIPTED_TEACHER = "sample-teacher"
-FLOOR_NAMES = {
-    "generic": "the same generic question every time",
-    "echo": "the user's question sent back",
-    "shuffled": "the reference of another item",
-}
 
 
 class ReportOptions(Options):

@@ -21,6 +21,11 @@ Standing = Literal["best", "second", ""]
 _BOLD, _UNDERLINED = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"<ins>(.+?)</ins>")
 
 TITLES = benchmark_titles()
+FLOOR_NAMES = {
+    "generic": "the same generic question every time",
+    "echo": "the user's question sent back",
+    "shuffled": "the reference of another item",
+}
 FOOTNOTE = (
     "Percent. F1+ is the F1 of the class that needs a clarification: the paper's Table 2 prints it as macro F1. "
     "Macro F1 is the mean over both classes, with its bootstrap interval. TF and BERT count 0 where a needed question "
@@ -123,22 +128,24 @@ def systems_of(results: pd.DataFrame) -> list[str]:
     return ordered([str(name) for name in results["system"]], SYSTEMS)
 
 
-def results_markdown(results: pd.DataFrame) -> str:
+def results_markdown(results: pd.DataFrame, floors: pd.DataFrame) -> str:
     """Write the results as Markdown tables, one per benchmark, aligned so that a terminal shows them well.
 
     Args:
         results: The results table.
+        floors: TF and BERT of questions that understand nothing (:func:`clarilm_kedro.metrics.scoring.score_floors`).
     """
-    return _markdown(results, "Results", COLUMNS, FOOTNOTE)
+    return _markdown(results, floors, "Results", COLUMNS, FOOTNOTE)
 
 
-def paper_view_markdown(results: pd.DataFrame) -> str:
+def paper_view_markdown(results: pd.DataFrame, floors: pd.DataFrame) -> str:
     """Write accuracy, F1+, TF and BERT alone, as the paper's Table 2 does, with a footnote on what its F1 is.
 
     Args:
         results: The results table.
+        floors: As for :func:`results_markdown`.
     """
-    return _markdown(results, "Results, paper view", PAPER_COLUMNS, PAPER_FOOTNOTE)
+    return _markdown(results, floors, "Results, paper view", PAPER_COLUMNS, PAPER_FOOTNOTE)
 
 
 def for_terminal(markdown: str) -> str:
@@ -170,7 +177,7 @@ def for_terminal(markdown: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _markdown(results: pd.DataFrame, title: str, columns: Sequence[Column], footnote: str) -> str:
+def _markdown(results: pd.DataFrame, floors: pd.DataFrame, title: str, columns: Sequence[Column], footnote: str) -> str:
     if results.empty:
         return f"# {title}\n\nNo benchmark has items, so there is nothing to score.\n"
     parts = [f"# {title}"]
@@ -187,8 +194,17 @@ def _markdown(results: pd.DataFrame, title: str, columns: Sequence[Column], foot
         parts.append(
             f"## {TITLES.get(str(benchmark), benchmark)} ({rows['n'].max()} items)\n\n{_aligned([head, *body])}"
         )
+        parts += _floor_note(floors[floors["benchmark"] == benchmark])
     parts.append(f"{footnote} {notes(results)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _floor_note(floors: pd.DataFrame) -> list[str]:
+    told = [
+        f"{FLOOR_NAMES.get(floor, floor)} {percent(tf)} / {percent(bert)}"
+        for floor, tf, bert in zip(floors["floor"], floors["tf"], floors["bert"], strict=True)
+    ]
+    return [f"TF / BERT of asking every time: {'; '.join(told)}."] if told else []
 
 
 def results_fragment(results: pd.DataFrame) -> Markup:

@@ -20,6 +20,7 @@ from clarilm_kedro.metrics.table import paper_view_markdown
 FIGURES = (
     "confusion_figure",
     "category_figure",
+    "matrix_figure",
     "ask_rate_figure",
     "ranking_figure",
     "reliability_figure",
@@ -38,6 +39,11 @@ def draw_decisions(row_scores: pd.DataFrame, category_results: pd.DataFrame, opt
     """Draw the confusion matrices, and accuracy by category for the reported system, the base model and always-ask."""
     shown = (options.system, "base", "always-ask")
     return figures.confusion_figure(row_scores), figures.category_figure(category_results, shown)
+
+
+def draw_comparisons(comparison_matrix: pd.DataFrame) -> Any:
+    """Draw who beats whom: see :func:`clarilm_kedro.metrics.figures.matrix_figure`."""
+    return figures.matrix_figure(comparison_matrix)
 
 
 def draw_curves(
@@ -82,9 +88,9 @@ def write_results_latex(table: pd.DataFrame) -> str:
     return results_latex(table)
 
 
-def write_paper_view(table: pd.DataFrame) -> str:
+def write_paper_view(table: pd.DataFrame, floors: pd.DataFrame) -> str:
     """Write the columns of the paper's Table 2 as Markdown."""
-    return paper_view_markdown(table)
+    return paper_view_markdown(table, floors)
 
 
 def browse_examples(

@@ -22,6 +22,12 @@ def create_drawing() -> Pipeline:
                 name="draw_decisions",
             ),
             Node(
+                func=drawing.draw_comparisons,
+                inputs="comparison_matrix",
+                outputs="matrix_figure",
+                name="draw_comparisons",
+            ),
+            Node(
                 func=drawing.draw_curves,
                 inputs=["decision_curves", "reliability", "decision_summary", "params:evaluation.curves"],
                 outputs=["ask_rate_figure", "ranking_figure", "reliability_figure", "cost_figure"],
@@ -41,7 +47,7 @@ def create_drawing() -> Pipeline:
             ),
             Node(
                 func=drawing.write_paper_view,
-                inputs="results_table",
+                inputs=["results_table", "quality_floors"],
                 outputs="results_paper_view",
                 name="write_paper_view",
             ),

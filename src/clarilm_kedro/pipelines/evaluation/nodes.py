@@ -187,9 +187,9 @@ def explain_skipped(
     return skipped
 
 
-def write_results_markdown(table: pd.DataFrame) -> str:
-    """Write the results table as Markdown."""
-    return results_markdown(table)
+def write_results_markdown(table: pd.DataFrame, floors: pd.DataFrame) -> str:
+    """Write the results table as Markdown, with the floors of question quality under it."""
+    return results_markdown(table, floors)
 
 
 def write_results_html(table: pd.DataFrame, options: ReportOptions) -> str:

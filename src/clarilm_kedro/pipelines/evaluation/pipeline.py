@@ -203,7 +203,7 @@ def _report() -> Pipeline:
             ),
             Node(
                 func=nodes.write_results_markdown,
-                inputs="results_table",
+                inputs=["results_table", "quality_floors"],
                 outputs="results_markdown",
                 name="write_results_markdown",
             ),
