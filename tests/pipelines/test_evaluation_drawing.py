@@ -12,6 +12,7 @@ from kedro.runner import SequentialRunner
 from clarilm_kedro.metrics.aggregation import RESULT_COLUMNS
 from clarilm_kedro.metrics.browser import JUDGEMENT_COLUMNS, BrowserOptions
 from clarilm_kedro.metrics.categories import CategoryOptions, category_results
+from clarilm_kedro.metrics.comparing import ComparisonOptions, comparison_matrix
 from clarilm_kedro.metrics.curves import CurveOptions
 from clarilm_kedro.metrics.report import EXAMPLES_PAGE, FIGURES_PAGE, ReportOptions
 from clarilm_kedro.pipelines.evaluation.drawing_pipeline import create_drawing, create_judge_drawing
@@ -30,6 +31,8 @@ def _tables() -> dict[str, Any]:
         "row_scores": row_scores(frame, said),
         "results_table": pd.DataFrame({**filled, "system": ["base", "clarilm"], "n": [9, 9]}),
         "params:evaluation.curves": CurveOptions(),
+        "comparison_matrix": comparison_matrix(row_scores(frame, said), ComparisonOptions(resamples=100)),
+        "quality_floors": pd.DataFrame(columns=["benchmark", "floor", "n", "tf", "bert"]),
         "category_results": category_results(row_scores(frame, said), frame, CategoryOptions()),
         "params:evaluation.browser": BrowserOptions(),
         "params:evaluation.report": ReportOptions(),
