@@ -28,6 +28,10 @@ SCORE_NAMES = {
     "token_precision": "precision",
     "token_recall": "recall",
     "bertscore_f1": "BERTScore F1",
+    "token_f1_text": "Token F1 of any text",
+    "bertscore_f1_text": "BERTScore F1 of any text",
+    "facet_recall_exact": "facets asked for, by words",
+    "facet_recall_cosine": "facets asked for, by sense",
 }
 #: Columns of judgements that are read. In ``order`` 1 the reply of ``system`` was shown as A, in order 2 as B;
 #: ``verdict`` is ``A``, ``B``, ``tie``, ``identical`` (nobody was asked) or ``invalid`` (it could not be read).

@@ -84,8 +84,8 @@ def item_groups(benchmarks: pd.DataFrame, min_items: int) -> dict[str, dict[tupl
         min_items: A smaller group goes into :data:`OTHER` of its level.
 
     Returns:
-        Benchmark -> (category, subclass or "" for all of it) -> item ids; nothing for a benchmark without categories,
-        and no subclasses where a category has none.
+        Benchmark -> (category, subclass or "" for all of it) -> item ids; nothing for a benchmark without categories
+        of that size, and no subclasses where a category has none.
     """
     found: dict[str, dict[tuple[str, str], list[str]]] = {}
     for benchmark, rows in groupby(sorted(records(benchmarks), key=itemgetter("benchmark")), itemgetter("benchmark")):
@@ -101,16 +101,14 @@ def item_groups(benchmarks: pd.DataFrame, min_items: int) -> dict[str, dict[tupl
 
 
 def _split(items: list[dict[str, Any]], level: str, min_items: int) -> dict[str, list[dict[str, Any]]]:
-    """Group by a level; nothing where it names nothing or would only repeat the whole."""
+    """Group by a level; nothing where all groups are too small or unnamed, so that one group would repeat the whole."""
     named: dict[str, list[dict[str, Any]]] = {}
     for item in items:
         named.setdefault(item[level] or OTHER, []).append(item)
-    if set(named) == {OTHER}:
-        return {}
     groups: dict[str, list[dict[str, Any]]] = {}
     for name, members in named.items():
         groups.setdefault(name if len(members) >= min_items else OTHER, []).extend(members)
-    return groups
+    return {} if set(groups) == {OTHER} else groups
 
 
 def _of_group(needs: "np.ndarray[Any, np.dtype[np.bool_]]", done: System, acc: float) -> dict[str, float]:

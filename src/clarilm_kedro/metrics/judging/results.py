@@ -136,7 +136,8 @@ def _tell(results: pd.DataFrame) -> None:
     for row in records(results[results["aggregation"].ne(LENIENT)]):
         who = f"{row['system']} against {row['other']} on {row['benchmark']}, {row['judge']}"
         counts = f"{row['win']} won, {row['tie']} tied, {row['lose']} lost, {row['invalid']} invalid"
-        logger.info("%s: %s; win rate %.3f, sign test p %.3f.", who, counts, row["win_rate"], row["p_sign"])
+        p_value = "< 0.001" if row["p_sign"] < 0.001 else f"{row['p_sign']:.3f}"
+        logger.info("%s: %s; win rate %.3f, sign test p %s.", who, counts, row["win_rate"], p_value)
         if row["warnings"]:
             logger.warning("%s: %s.", who, row["warnings"])
 
