@@ -29,6 +29,11 @@ def stable_unit(seed: int, *parts: object) -> float:
     return int(stable_id(seed, *parts, length=13), 16) / 16**13
 
 
+def stable_seed(*parts: object) -> int:
+    """Give a seed of 28 bits that depends on the parts only, so that a seed added to it still has 32."""
+    return int(stable_id(*parts, length=7), 16)
+
+
 def stable_order(items: Iterable[T], seed: int, key: Callable[[T], object]) -> list[T]:
     """Shuffle items in an order that does not depend on the order they came in.
 

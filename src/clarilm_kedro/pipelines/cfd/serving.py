@@ -10,6 +10,7 @@ from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions
 from clarilm_kedro.finetuning.template import fm_log_prompt
 from clarilm_kedro.pipelines.stages import as_messages
+from clarilm_kedro.text.hashing import stable_seed
 
 #: A generation, and the key of the stored reply it was read from.
 Drawn = tuple[Generation, str | None]
@@ -22,9 +23,10 @@ def draw_from_endpoint(
 ) -> tuple[dict[str, list[Drawn]], pd.DataFrame]:
     """Draw k generations per question from a server.
 
-    Each is a request of its own, told apart by its sample index, which is added to the seed. Temperature, top-k and
-    top-p travel in the request as the server's catalog entry has them. A reply that did not end within
-    ``max_new_tokens``, and an empty one, are generations too: they are counted, not failed.
+    Each is a request of its own, told apart by its sample index, which is added to the seed and depends on the question
+    too: with the seeds 0 to k - 1 for every question all of them would be drawn by the same few random numbers.
+    Temperature, top-k and top-p travel in the request as the server's catalog entry has them. A reply that did not end
+    within ``max_new_tokens``, and an empty one, are generations too: they are counted, not failed.
 
     Args:
         questions: Distinct user questions.
@@ -47,7 +49,10 @@ def draw_from_endpoint(
     row_ids = [(number, sample) for number in range(len(questions)) for sample in range(options.k)]
     requests = [
         ChatRequest(
-            _row_id(number, sample), as_messages(fm_log_prompt(questions[number])), sample_index=sample, whole=False
+            _row_id(number, sample),
+            as_messages(fm_log_prompt(questions[number])),
+            sample_index=stable_seed(questions[number], sample),
+            whole=False,
         )
         for number, sample in row_ids
     ]

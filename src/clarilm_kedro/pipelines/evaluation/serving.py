@@ -7,6 +7,7 @@ from clarilm_kedro.chat.types import ChatModel, ChatRequest, Kind
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.template import Message, decision
 from clarilm_kedro.pipelines.stages import as_messages
+from clarilm_kedro.text.hashing import stable_seed
 
 STAGE = "replies"
 
@@ -20,7 +21,8 @@ def served_replies(
         prompts: Chat messages before the reply.
         asks: Per prompt, whether the reply is to be a clarifying question.
         model: Cuts off what is longer than its limit.
-        seeds: Per prompt, where the model draws; None takes 0.
+        seeds: Per prompt, where the model draws; the prompt goes into what is sent, so that equal seeds of different
+            prompts draw by different random numbers. None where it does not draw.
 
     Returns:
         Per prompt, the clarifying question or the answer; empty where nothing was said.
@@ -28,7 +30,8 @@ def served_replies(
     Raises:
         ClarilmError: A call failed for another reason than an empty reply.
     """
-    asked = list(zip(prompts, asks, seeds or [0] * len(prompts), strict=True))
+    drawn = [0] * len(prompts) if seeds is None else [stable_seed(*each) for each in zip(prompts, seeds, strict=True)]
+    asked = list(zip(prompts, asks, drawn, strict=True))
     requests = [
         ChatRequest(f"{number:08d}", as_messages(_begun(prompt, asks)), sample_index=seed, whole=False)
         for number, (prompt, asks, seed) in enumerate(asked)
