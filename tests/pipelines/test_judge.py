@@ -280,8 +280,9 @@ def test_the_test_environment_judges_with_the_scripted_teacher(workspace: Path, 
     question = json.loads((workspace / "data/01_raw/sample/gold/facets.jsonl").read_text().splitlines()[0])
     asking = question["clarifying_question"]
     tables = inputs(3, question=question["question"], ours=asking, gold=asking)
-    for folder, name in (("05_model_input", "benchmarks"), ("07_model_output", "predictions")):
-        (tmp_path / folder).mkdir()
+    where = {"benchmarks": "05_model_input", "predictions": "07_model_output", "row_scores": "07_model_output"}
+    for name, folder in where.items():
+        (tmp_path / folder).mkdir(exist_ok=True)
         tables[name].to_parquet(tmp_path / folder / f"{name}.parquet")
     bootstrap_project(workspace)
     with KedroSession.create(workspace, env="test", runtime_params={"store": str(tmp_path)}) as session:
