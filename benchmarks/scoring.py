@@ -19,7 +19,7 @@ import pandas as pd
 from clarilm_kedro.logs.reading import read_records
 from clarilm_kedro.logs.records import Record, Records
 from clarilm_kedro.metrics.aggregation import results_table
-from clarilm_kedro.metrics.benchmarks.clamber import NAME, parse_clamber
+from clarilm_kedro.metrics.benchmarks.clamber import parse_clamber
 from clarilm_kedro.metrics.benchmarks.shape import read_rows
 from clarilm_kedro.metrics.categories import CategoryOptions, category_results
 from clarilm_kedro.metrics.comparing import ComparisonOptions, category_comparisons, comparison_matrix, comparisons
@@ -30,6 +30,7 @@ from clarilm_kedro.tables import table
 from clarilm_kedro.text.hashing import stable_unit
 from machine import describe_machine
 
+NAME = "clamber"
 PACKAGES = ["pandas", "numpy", "torch", "transformers", "bert-score"]
 SYSTEMS = {"clarilm": 0.0, "clarilm-sft": 0.1, "sft-full": 0.2, "base": 0.3, "sft-in3": 0.4}
 
