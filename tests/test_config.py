@@ -102,6 +102,12 @@ def test_an_empty_list_of_models_can_be_filled_for_one_run(conf: Path) -> None:
     assert load(conf, systems=given)["globals"]["systems"] == given
 
 
+def test_a_key_with_dots_is_one_key(conf: Path) -> None:
+    (conf / "local" / "globals.yml").write_text("engine: {}\n")
+    given = {"spark.sql.shuffle.partitions": 2}
+    assert load(conf, engine=given)["globals"]["engine"] == given
+
+
 def test_credentials_come_from_the_environment_unless_a_file_has_them(
     conf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ Kedro reads the base environment and one more. Here an environment's ``globals.y
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -114,13 +114,14 @@ class ChainedConfigLoader(OmegaConfigLoader):
         finally:
             self.runtime_params = given
         known = _deep_merge(dict(self._globals), parameters)
-        every = sorted(set(_paths(known)))
+        every = sorted({".".join(path) for path in _paths(known)})
         for path in _paths(given, leaves_only=True):
-            if not _names(path.split("."), known):
-                near = difflib.get_close_matches(path, every, n=1, cutoff=0.0)
+            if not _names(path, known):
+                name = ".".join(path)
+                near = difflib.get_close_matches(name, every, n=1, cutoff=0.0)
                 hint = f" Did you mean '{near[0]}'?" if near else ""
                 raise ClarilmError(
-                    f"--params {path}: no option or global has that name.{hint} "
+                    f"--params {name}: no option or global has that name.{hint} "
                     "Options stand in conf/base/*/parameters.yml, globals in conf/base/globals.yml."
                 )
 
@@ -161,18 +162,21 @@ def _known_part(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str,
     }
 
 
-def _paths(tree: Mapping[str, Any], prefix: str = "", *, leaves_only: bool = False) -> Iterator[str]:
+def _paths(
+    tree: Mapping[str, Any], above: tuple[str, ...] = (), *, leaves_only: bool = False
+) -> Iterator[tuple[str, ...]]:
+    """Give the path of keys to every entry; a key may hold dots itself, as Spark's settings do."""
     for key, value in tree.items():
-        path = f"{prefix}{key}"
+        path = (*above, key)
         if isinstance(value, Mapping) and value:
-            yield from _paths(value, f"{path}.", leaves_only=leaves_only)
+            yield from _paths(value, path, leaves_only=leaves_only)
             if leaves_only:
                 continue
         yield path
 
 
-def _names(path: list[str], known: Any) -> bool:
-    """Whether a dotted path leads to something known; below a null or empty option anything may be given."""
+def _names(path: Sequence[str], known: Any) -> bool:
+    """Whether a path of keys leads to something known; below a null or empty option anything may be given."""
     for part in path:
         if known is None or known == {}:
             return True
