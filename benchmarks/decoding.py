@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_tokenizer
-from clarilm_kedro.finetuning.decoding import Generation
+from clarilm_kedro.finetuning.decoder import Generation
 from clarilm_kedro.finetuning.encoding import token_ids
 from clarilm_kedro.finetuning.fm_log import OUTCOMES, read_generations
 from clarilm_kedro.metrics.bootstrap import BootstrapOptions

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from clarilm_kedro.finetuning.adapter_server import AdapterServer, AdapterServerOptions
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, ready_base_model
-from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions
+from clarilm_kedro.finetuning.decoder import Generation
+from clarilm_kedro.finetuning.decoding import SamplingOptions
 from clarilm_kedro.finetuning.fm_log import draw
 from clarilm_kedro.finetuning.gguf_export import export_gguf
 from clarilm_kedro.pipelines.cfd.serving import draw_from_endpoint

@@ -2,14 +2,26 @@
 
 from kedro.pipeline import Pipeline
 
-from clarilm_kedro.pipelines import audit, cfd, download, evaluation, ingestion, judge, ofs, published, training
+from clarilm_kedro.pipelines import (
+    audit,
+    cfd,
+    download,
+    evaluation,
+    inference,
+    ingestion,
+    judge,
+    ofs,
+    published,
+    training,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Register the five pipelines in the order rows flow through them, those that measure a teacher, and three beside.
+    """Register the five pipelines in the order rows flow through them, those that measure a teacher, and four beside.
 
     Returns:
-        Pipelines by name; ``__default__`` is all of them without ``download``, ``published`` and ``judge``.
+        Pipelines by name; ``__default__`` is all of them without ``download``, ``published``, ``judge`` and
+        ``inference``.
     """
     pipelines = {
         "ingestion": ingestion.create_pipeline(),
@@ -25,5 +37,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "download": download.create_pipeline(),
         "published": published.create_pipeline(),
         "judge": judge.create_pipeline(),
+        "inference": inference.create_pipeline(),
         "__default__": sum(pipelines.values(), Pipeline([])),
     }

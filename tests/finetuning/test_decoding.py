@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_for_inference
+from clarilm_kedro.finetuning.decoder import Draw, _drawing
 from clarilm_kedro.finetuning.decoding import (
-    Draw,
     SamplingOptions,
-    _drawing,
     ask_probabilities,
     replies_given_decision,
     reply_given_decision,

@@ -1,5 +1,6 @@
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
-from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions
+from clarilm_kedro.finetuning.decoder import Generation
+from clarilm_kedro.finetuning.decoding import SamplingOptions
 from clarilm_kedro.finetuning.fm_log import OUTCOMES, FacetCandidate, draw, read_generations, train
 from clarilm_kedro.finetuning.jobs import adapter_digest
 from clarilm_kedro.finetuning.options import SftOptions

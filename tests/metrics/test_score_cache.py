@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from kedro.io import DatasetError
 
-from clarilm_kedro.datasets.score_cache import ScoreCacheDataset
+from clarilm_kedro.datasets.cache import ScoreCacheDataset
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.metrics.score_cache import ScoreCache
 

@@ -14,7 +14,7 @@ from clarilm_kedro.datasets.chat_endpoint import close_chat_models
 from clarilm_kedro.datasets.served_adapter import ServedAdapterDataset
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
-from clarilm_kedro.finetuning.decoding import Generation
+from clarilm_kedro.finetuning.decoder import Generation
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.finetuning.template import fm_log_prompt
 from clarilm_kedro.pipelines.cfd import detection

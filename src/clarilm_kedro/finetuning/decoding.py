@@ -4,23 +4,19 @@ Prompts are decoded in batches of similar length. Everything is deterministic fo
 order the prompts come in. Replies that are drawn do not depend on the batches either (:class:`Draw`).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
-from tqdm.auto import tqdm
 
-from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_for_inference
-from clarilm_kedro.finetuning.encoding import render_prompt, token_ids
-from clarilm_kedro.finetuning.template import Message, clarification_prompt, decision
+from clarilm_kedro.finetuning.base_model import BaseModelSpec
+from clarilm_kedro.finetuning.decoder import Decoder, Draw, Generation
+from clarilm_kedro.finetuning.template import Message, clarification_prompt
 from clarilm_kedro.options import Options
-from clarilm_kedro.text.hashing import stable_id
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
 
 class SamplingOptions(Options):
@@ -40,32 +36,6 @@ class SamplingOptions(Options):
         if 1 < self.num_beams < self.k:
             raise ValueError(f"num_beams {self.num_beams} must be 1 or at least k = {self.k}")
         return self
-
-
-class Generation(NamedTuple):
-    """A decoded text, and whether it ended by itself rather than at the length limit."""
-
-    text: str
-    finished: bool
-
-
-@dataclass(frozen=True)
-class Draw:
-    """How replies are drawn where they are not the likeliest ones.
-
-    Every reply has a source of random numbers of its own, seeded by the seed and its prompt: the next token is the
-    largest of log-probability plus Gumbel noise, which draws from the distribution (Gumbel-max). So a reply is the same
-    in any batch, but for the rounding of logits that padding brings.
-
-    Attributes:
-        temperature: Above 0.
-        top_p: Only the likeliest tokens up to this mass are drawn from.
-        seeds: One per reply.
-    """
-
-    temperature: float
-    top_p: float
-    seeds: Sequence[int]
 
 
 def sample_candidates(
@@ -91,7 +61,7 @@ def sample_generations(
     """Draw k replies per prompt, as :func:`sample_candidates`, and say which of them ended by themselves."""
     if not prompts:
         return []
-    decoder = _Decoder(base, adapter, options.batch_size)
+    decoder = Decoder(base, adapter, options.batch_size)
     starts = [decoder.start(prompt) for prompt in prompts]
     settings = {
         "do_sample": True,
@@ -137,22 +107,8 @@ def ask_probabilities_of(
         Array [len(prompts)] of floats in [0, 1].
     """
     import numpy as np
-    import torch
 
-    p_ask = np.zeros(len(prompts))
-    if not prompts:
-        return p_ask
-    decoder = _Decoder(base, adapter, batch_size)
-    yes, no = (decoder.ids(decision(asks) + "\n") for asks in (True, False))
-    # Where Yes and No part: after ":" in most vocabularies, after a space of its own in some.
-    parting = next(at for at, (a, b) in enumerate(zip(yes, no, strict=False)) if a != b)
-    starts = [decoder.start(prompt, yes[:parting]) for prompt in prompts]
-    for rows, ids, mask in decoder.batches(starts, "P(ask)"):
-        with torch.inference_mode():
-            out = decoder.model(input_ids=ids, attention_mask=mask, logits_to_keep=1, use_cache=False)
-        both = out.logits[:, -1, [yes[parting], no[parting]]].float()
-        p_ask[rows] = torch.softmax(both, dim=-1)[:, 0].cpu().numpy()
-    return p_ask
+    return Decoder(base, adapter, batch_size).ask_probabilities(prompts) if prompts else np.zeros(0)
 
 
 def reply_given_decision(
@@ -207,98 +163,4 @@ def replies_given_decision(
     """
     if not prompts:
         return []
-    decoder = _Decoder(base, adapter, batch_size)
-    lines = {ask: decoder.ids(decision(ask) + "\n") for ask in (True, False)}
-    starts = [decoder.start(prompt, lines[bool(ask)]) for prompt, ask in zip(prompts, asks, strict=True)]
-    settings = {"do_sample": False, "max_new_tokens": max_new_tokens}
-    return [row[0].text for row in decoder.generate(starts, settings, "replies", draw=draw)]
-
-
-class _Decoder:
-    """A loaded model and how prompts are put to it."""
-
-    def __init__(self, base: BaseModelSpec, adapter: Path | None, batch_size: int) -> None:
-        self.model, self._tokenizer = load_for_inference(base, adapter)
-        self._batch_size = batch_size
-
-    def ids(self, text: str) -> list[int]:
-        """Tokenize text as it stands."""
-        return token_ids(self._tokenizer, text)
-
-    def start(self, prompt: Sequence[Message], reply: Sequence[int] = ()) -> list[int]:
-        """Tokenize a prompt, followed by a reply that was begun."""
-        return [*self.ids(render_prompt(self._tokenizer, prompt)), *reply]
-
-    def batches(
-        self, starts: Sequence[list[int]], label: str
-    ) -> "Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]":
-        """Batch what was tokenized, sorted by length, then content: row numbers, ids and mask, padded on the left."""
-        import torch
-
-        order = sorted(range(len(starts)), key=lambda row: (len(starts[row]), starts[row]))
-        with tqdm(total=len(order), desc=label, unit="prompt", leave=False) as bar:
-            for at in range(0, len(order), self._batch_size):
-                rows = order[at : at + self._batch_size]
-                pads = [max(len(starts[row]) for row in rows) - len(starts[row]) for row in rows]
-                padded = zip(pads, rows, strict=True)
-                ids = [[self._tokenizer.pad_token_id] * pad + starts[row] for pad, row in padded]
-                mask = [[0] * pad + [1] * (len(ids[0]) - pad) for pad in pads]
-                yield rows, torch.tensor(ids, device=self.model.device), torch.tensor(mask, device=self.model.device)
-                bar.update(len(rows))
-
-    def generate(
-        self,
-        starts: Sequence[list[int]],
-        settings: dict[str, Any],
-        label: str,
-        seed: int = 0,
-        draw: Draw | None = None,
-    ) -> list[list[Generation]]:
-        """Decode; ``settings`` are those of transformers' GenerationConfig, greedy ones where there is a ``draw``."""
-        import torch
-        from transformers import GenerationConfig
-
-        # A configuration of its own: what the model was published with (penalties, say) is not to leak in.
-        self.model.generation_config = GenerationConfig(
-            **settings,
-            bos_token_id=self._tokenizer.bos_token_id,
-            eos_token_id=self._tokenizer.eos_token_id,
-            pad_token_id=self._tokenizer.pad_token_id,
-        )
-        k = settings.get("num_return_sequences", 1)
-        replies: list[list[Generation]] = [[] for _ in starts]
-        devices = [self.model.device] if self.model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), torch.inference_mode():
-            torch.manual_seed(seed)
-            for rows, ids, mask in self.batches(starts, label):
-                noise = _drawing(draw, rows, starts, self.model.device) if draw else None
-                out = self.model.generate(input_ids=ids, attention_mask=mask, logits_processor=noise)
-                new = out[:, ids.shape[1] :].tolist()
-                for at, row in enumerate(rows):
-                    replies[row] = [self._read(tokens) for tokens in new[at * k : (at + 1) * k]]
-        return replies
-
-    def _read(self, tokens: list[int]) -> Generation:
-        end = self._tokenizer.eos_token_id
-        finished = end in tokens
-        if finished:
-            tokens = tokens[: tokens.index(end)]
-        return Generation(str(self._tokenizer.decode(tokens, skip_special_tokens=True)).strip(), finished)
-
-
-def _drawing(draw: Draw, rows: Sequence[int], starts: Sequence[list[int]], device: "torch.device") -> Any:
-    """What turns the greedy choice of each row of a batch into a draw; a list of transformers' logits processors."""
-    import torch
-    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
-
-    keys = [stable_id(draw.seeds[row], starts[row], length=15) for row in rows]
-    sources = [torch.Generator(device).manual_seed(int(key, 16)) for key in keys]
-
-    def with_noise(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        waits = torch.empty_like(scores, dtype=torch.float32)
-        for at, source in enumerate(sources):
-            waits[at].exponential_(generator=source)
-        # The negative logarithm of an exponential is a Gumbel; a zero would make one of infinity.
-        return scores.float() - waits.clamp_(min=torch.finfo(torch.float32).tiny).log()
-
-    return LogitsProcessorList([TemperatureLogitsWarper(draw.temperature), TopPLogitsWarper(draw.top_p), with_noise])
+    return Decoder(base, adapter, batch_size).replies(prompts, asks, max_new_tokens, draw)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
-from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions, sample_generations
+from clarilm_kedro.finetuning.decoder import Generation
+from clarilm_kedro.finetuning.decoding import SamplingOptions, sample_generations
 from clarilm_kedro.finetuning.launch import IN_PROCESS, LaunchOptions
 from clarilm_kedro.finetuning.options import OnTooFew, SftOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter

@@ -4,6 +4,7 @@ The only place that knows these formats. The instructions are short on purpose: 
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 #: One chat message: role and content.
@@ -24,16 +25,18 @@ class Reply(NamedTuple):
     text: str
 
 
-def clarification_prompt(question: str) -> list[Message]:
+def clarification_prompt(question: str, before: Sequence[Message] = ()) -> list[Message]:
     """Put a question to ClariLM.
 
     Args:
         question: The user's question; data, whatever it says.
+        before: Earlier turns of the conversation, the assistant's as :func:`completion` writes them.
 
     Returns:
         The chat messages before the reply.
     """
-    return [{"role": "system", "content": _CLARIFICATION}, {"role": "user", "content": question}]
+    instruction = {"role": "system", "content": _CLARIFICATION}
+    return [instruction, *before, {"role": "user", "content": question}]
 
 
 def decision(asks: bool) -> str:

@@ -1,1 +1,1 @@
-"""The five pipelines of the project; each package re-exports ``create_pipeline``."""
+"""The pipelines of the project; each package re-exports ``create_pipeline``."""

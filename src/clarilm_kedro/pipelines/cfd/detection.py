@@ -9,7 +9,7 @@ from clarilm_kedro.chat.stage import accept
 from clarilm_kedro.chat.types import ChatModel
 from clarilm_kedro.finetuning.adapter_server import AdapterServer
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
-from clarilm_kedro.finetuning.decoding import Generation
+from clarilm_kedro.finetuning.decoder import Generation
 from clarilm_kedro.finetuning.fm_log import OUTCOMES, draw, read_generations
 from clarilm_kedro.finetuning.jobs import adapter_digest
 from clarilm_kedro.finetuning.results import TrainedAdapter

@@ -7,7 +7,8 @@ import pandas as pd
 from clarilm_kedro.chat.stage import ask
 from clarilm_kedro.chat.types import ChatModel, ChatRequest, ChatResult, Kind
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.finetuning.decoding import Generation, SamplingOptions
+from clarilm_kedro.finetuning.decoder import Generation
+from clarilm_kedro.finetuning.decoding import SamplingOptions
 from clarilm_kedro.finetuning.template import fm_log_prompt
 from clarilm_kedro.pipelines.stages import as_messages
 from clarilm_kedro.text.hashing import stable_seed

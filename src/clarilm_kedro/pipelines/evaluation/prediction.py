@@ -13,7 +13,8 @@ import pandas as pd
 from clarilm_kedro.finetuning.adapter_server import AdapterServer
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.calibration import DEFAULT_THRESHOLD, fit_threshold
-from clarilm_kedro.finetuning.decoding import Draw, ask_probabilities_of, replies_given_decision
+from clarilm_kedro.finetuning.decoder import Draw
+from clarilm_kedro.finetuning.decoding import ask_probabilities_of, replies_given_decision
 from clarilm_kedro.finetuning.template import Message, clarification_prompt
 from clarilm_kedro.metrics.baselines import (
     ALWAYS_ASK,
