@@ -12,12 +12,13 @@ from clarilm_kedro.pipelines import (
     judge,
     ofs,
     published,
+    release,
     training,
 )
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Register the five pipelines in the order rows flow through them, those that measure a teacher, and four beside.
+    """Register the five pipelines in the order rows flow, those that measure a teacher, the release, and four beside.
 
     Returns:
         Pipelines by name; ``__default__`` is all of them without ``download``, ``published``, ``judge`` and
@@ -31,6 +32,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluation": evaluation.create_pipeline(),
         "audit": audit.create_pipeline(),
         "recall": audit.create_recall(),
+        "release": release.create_pipeline(),
     }
     return {
         **pipelines,

@@ -6,9 +6,13 @@ import warnings
 # Both libraries read these before their first import does anything else.
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Bars of copies within one disk.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 # Said by Kedro and kedro-mlflow about their own code, several times a run.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
+# transformers about its own attribute.
+warnings.filterwarnings("ignore", message=r"`is_gradient_checkpointing` is deprecated")
 warnings.filterwarnings("ignore", message=r".*Add type hints to the `predict` method")
 
 from clarilm_kedro.config import ChainedConfigLoader
