@@ -22,8 +22,8 @@ class ClarilmModel(PythonModel):
     """Decides whether to ask back, then asks or answers.
 
     Input: a column ``question``. Output, a row each: ``asked`` (whether the text is a clarifying question), ``p_ask``,
-    ``threshold``, ``text``, and ``error``, a sentence where a question could not be put to the model (the other columns
-    are then false, not a number, not a number and empty).
+    ``threshold``, ``text``, and ``error``, a sentence where a question could not be put to the model (the first three
+    columns are then null).
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -53,10 +53,11 @@ class ClarilmModel(PythonModel):
         rows = [
             (each.decision.asks, each.decision.p_ask, each.decision.threshold, each.text, "")
             if each.decision
-            else (False, float("nan"), float("nan"), "", each.error)
+            else (None, None, None, "", each.error)
             for each in replies
         ]
-        return pd.DataFrame(rows, columns=list(COLUMNS), index=model_input.index)
+        # As objects: a server writes None as null, and a missing number as NaN, which is no JSON.
+        return pd.DataFrame(rows, columns=list(COLUMNS), index=model_input.index, dtype=object)
 
 
 def _cache_dir(trained_with: str) -> Path:

@@ -143,7 +143,7 @@ def _signature(threshold: float) -> Any:
     kinds = {"asked": "boolean", "p_ask": "double", "threshold": "double", "text": "string", "error": "string"}
     return ModelSignature(
         inputs=Schema([ColSpec("string", "question")]),
-        outputs=Schema([ColSpec(kind, name) for name, kind in kinds.items()]),
+        outputs=Schema([ColSpec(kind, name, required=kind == "string") for name, kind in kinds.items()]),
         params=ParamSchema([ParamSpec("threshold", "double", threshold)]),
     )
 
