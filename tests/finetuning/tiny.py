@@ -52,3 +52,15 @@ def save_tiny_model(folder: Path, chat_template: str | None = CHATML) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def save_random_adapter(base: Path, folder: Path) -> Path:
+    """Build a LoRA adapter that has learnt nothing, and save it as PEFT does."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    config = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder)
+    return folder
