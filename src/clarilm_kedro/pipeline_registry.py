@@ -12,18 +12,23 @@ def register_pipelines() -> dict[str, Pipeline]:
         Pipelines by name; ``__default__`` is all of them without ``download``, ``published`` and ``judge``.
     """
     pipelines = {
-        "ingestion": ingestion.create_pipeline(),
-        "cfd": cfd.create_pipeline(),
-        "ofs": ofs.create_pipeline(),
-        "training": training.create_pipeline(),
-        "evaluation": evaluation.create_pipeline(),
+        "ingestion": _grouped("ingestion", ingestion.create_pipeline()),
+        "cfd": _grouped("cfd", cfd.create_pipeline()),
+        "ofs": _grouped("ofs", ofs.create_pipeline()),
+        "training": _grouped("training", training.create_pipeline()),
+        "evaluation": _grouped("evaluation", evaluation.create_pipeline()),
         "audit": audit.create_pipeline(),
         "recall": audit.create_recall(),
     }
     return {
         **pipelines,
-        "download": download.create_pipeline(),
+        "download": _grouped("download", download.create_pipeline()),
         "published": published.create_pipeline(),
-        "judge": judge.create_pipeline(),
+        "judge": _grouped("judge", judge.create_pipeline()),
         "__default__": sum(pipelines.values(), Pipeline([])),
     }
+
+
+def _grouped(name: str, pipeline: Pipeline) -> Pipeline:
+    """Put a pipeline's nodes into a namespace, so that kedro-viz draws one box; datasets and options keep their names."""
+    return Pipeline(pipeline, namespace=name, prefix_datasets_with_namespace=False)
