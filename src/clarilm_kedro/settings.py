@@ -8,6 +8,7 @@ os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 # Said by Kedro and kedro-mlflow about their own code, several times a run.
+warnings.filterwarnings("ignore", message=r"The 'preview_fn' feature is experimental")
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 warnings.filterwarnings("ignore", message=r".*Add type hints to the `predict` method")
 
