@@ -1,7 +1,8 @@
 """What kedro-viz shows of the pipelines: one box each, and a sentence or a drawing on every node.
 
-kedro-viz 12 shows no docstring but in the node's code, so the sentence is the node's preview; a node that fills a prompt
-and asks a chat model has a drawing of that stage instead.
+kedro-viz 12 shows no docstring but in the node's code, and nothing of a dataset's description. So a node's preview is
+its sentence, followed by those of the datasets that it reads and makes; a node that fills a prompt and asks a chat
+model has a drawing of that stage instead.
 """
 
 import inspect
@@ -59,7 +60,7 @@ def shown(pipeline: Pipeline, namespace: str | None = None) -> Pipeline:
 
 
 def preview(node: Node) -> MermaidPreview | TextPreview:
-    """Draw a node that asks a chat model; of any other node give the first paragraph of its docstring.
+    """Draw a node that asks a chat model; of any other give the first paragraph of its docstring and what it handles.
 
     Args:
         node: A node of this project.
@@ -68,11 +69,12 @@ def preview(node: Node) -> MermaidPreview | TextPreview:
         What kedro-viz shows beside the graph.
     """
     function = inspect.unwrap(node.func)
-    sentence = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
     reply = REPLIES.get(function.__name__)
-    if reply is None:
-        return TextPreview(content=sentence)
     data = [name for name in node.inputs if not name.startswith("params:")]
+    if reply is None:
+        sentence = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
+        parts = [sentence, _listed("Reads", data), _listed("Makes", node.outputs)]
+        return TextPreview(content="\n\n".join(filter(None, parts)))
     prompt = next(name for name in data if name.endswith("_prompt"))
     drawing = draw_stage(
         rows=[name for name in data if name not in {prompt, *_MODELS, *_SERVERS}],
@@ -85,16 +87,29 @@ def preview(node: Node) -> MermaidPreview | TextPreview:
     return MermaidPreview(content=drawing)
 
 
+def _listed(title: str, names: list[str]) -> str:
+    catalog = _catalog(_project())
+    lines = [f"  {name}: {catalog[name]['metadata']['description']}" for name in names if name in catalog]
+    return "\n".join([f"{title}:", *lines]) if lines else ""
+
+
 def _template(name: str) -> PromptTemplate:
     """Read a prompt where the catalog says it is."""
+    project = _project()
+    path = project / str(_catalog(project)[name]["filepath"])
+    return PromptTemplate.from_text(name, path.read_text(encoding="utf-8"))
+
+
+def _project() -> Path:
     project = find_kedro_project(Path.cwd())
     if project is None:
-        raise ClarilmError("Drawings of stages need the project's configuration: run the command inside the project.")
-    entry = _catalog(Path(project)).get(name, {})
-    return PromptTemplate.from_text(name, (Path(project) / str(entry["filepath"])).read_text(encoding="utf-8"))
+        raise ClarilmError("Previews of nodes need the project's configuration: run the command inside the project.")
+    return Path(project)
 
 
 @cache
 def _catalog(project: Path) -> dict[str, Any]:
-    loader = settings.CONFIG_LOADER_CLASS(conf_source=str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
+    loader = settings.CONFIG_LOADER_CLASS(
+        conf_source=str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS
+    )
     return dict(loader["catalog"])

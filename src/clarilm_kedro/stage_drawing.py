@@ -1,10 +1,10 @@
 """Mermaid drawings of the stages that ask a chat model: what fills the prompt, who is asked, what shape a reply has.
 
-A drawing is made of the objects that a run uses: the node's inputs and outputs, the variables and sections of the prompt
-template, and the JSON schema that travels in the request.
+A drawing is made of the objects that a run uses: the node's inputs and outputs, the variables and sections of the
+prompt template, and the JSON schema that travels in the request.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,7 +20,7 @@ classDef reply fill:#e4f2e4,stroke:#3f8f3f,color:#111
 """
 
 
-def draw_stage(  # noqa: PLR0913
+def draw_stage(
     *,
     rows: Sequence[str],
     options: Sequence[str],
@@ -96,12 +96,10 @@ def _type(schema: dict[str, Any], inner: dict[str, Any]) -> str:
     return str(schema.get("type", schema.get("const", "any")))
 
 
-def _boxes(
-    kind: str, names: Sequence[str], style: str, shape: tuple[str, str] = ("[", "]")
-) -> Iterator[str]:
+def _boxes(kind: str, names: Sequence[str], style: str, shape: tuple[str, str] = ("[", "]")) -> Iterator[str]:
     return (_box(f"{kind}{number}", [name], style, shape) for number, name in enumerate(names))
 
 
 def _box(key: str, lines: Sequence[str], style: str, shape: tuple[str, str] = ("[", "]")) -> str:
-    escape: Callable[[str], str] = lambda text: text.replace("#", "#35;").replace('"', "#quot;")  # noqa: E731
-    return f'{key}{shape[0]}"{"<br/>".join(map(escape, lines))}"{shape[1]}:::{style}'
+    text = "<br/>".join(line.replace("#", "#35;").replace('"', "#quot;") for line in lines)
+    return f'{key}{shape[0]}"{text}"{shape[1]}:::{style}'

@@ -6,10 +6,11 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 from clarilm_kedro.datasets.paths import in_project
+from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.metrics.score_cache import ScoreCache
 
 
-class ScoreCacheDataset(AbstractDataset[NoReturn, ScoreCache]):
+class ScoreCacheDataset(SettingsPreview, AbstractDataset[NoReturn, ScoreCache]):
     """Scores of text pairs in a SQLite file, which nodes receive as a cache to look into and to add to.
 
     ```yaml
