@@ -84,7 +84,8 @@ def preview(node: Node) -> MermaidPreview | TextPreview:
         reply=reply,
         outputs=node.outputs,
     )
-    return MermaidPreview(content=drawing)
+    # At its natural size; fitted to the page, it would be shrunk to the panel's width also where it is expanded.
+    return MermaidPreview(content=drawing, meta={"flowchart": {"useMaxWidth": False, "wrappingWidth": 400}})
 
 
 def _listed(title: str, names: list[str]) -> str:
