@@ -12,6 +12,7 @@ from kedro.pipeline.node import Node
 from pydantic import BaseModel
 
 from clarilm_kedro import lineage
+from clarilm_kedro.config import ChainedConfigLoader
 from clarilm_kedro.lineage import REPLIES
 from clarilm_kedro.pipeline_registry import register_pipelines
 from clarilm_kedro.stage_drawing import draw_stage, fields
@@ -169,3 +170,12 @@ def test_outside_a_project_the_preview_says_so(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Exception, match="inside the project"):
         lineage._project()
+
+
+@pytest.mark.parametrize(("environment", "rows"), [("local", 5), ("embedded", 0), ("paper", 0), ("cluster", 0)])
+def test_whole_chats_are_shown_of_the_sample_world_only(project: Path, environment: str, rows: int) -> None:
+    catalog = ChainedConfigLoader(project / "conf", env=environment, base_env="base", default_run_env="local")[
+        "catalog"
+    ]
+    for name in ("sharegpt", "wildchat", "conversations", "sessions", "rejected_sessions"):
+        assert catalog[name]["metadata"]["kedro-viz"]["preview_args"] == {"nrows": rows}
