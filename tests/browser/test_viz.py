@@ -30,6 +30,8 @@ FLAGS = [
 ]
 #: What kedro-viz asks of the network; it does without.
 FONT = "https://fonts.googleapis.com/"
+#: kedro-viz makes a link of it after sanitising: unbroken, its address ends early and a handler follows.
+HOSTILE = """<main><p id="hostile">[click](" onmouseover="document.title='run'" x=") and after</p></main>"""
 FIVE = {"ingestion", "cfd", "ofs", "training", "evaluation"}
 
 
@@ -50,6 +52,9 @@ def server(workspace: Path) -> Iterator[str]:
     ]
     url = f"http://127.0.0.1:{port}"
     output = workspace / "viz.log"
+    report = workspace / "data" / "08_reporting" / "report.html"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(HOSTILE)
     with output.open("w") as log:
         # A group of its own: the command starts another process, which serves and which it does not stop.
         process = subprocess.Popen(command, cwd=workspace, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
@@ -59,6 +64,7 @@ def server(workspace: Path) -> Iterator[str]:
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
+            report.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +164,13 @@ def test_a_table_and_a_prompt_show_what_is_in_them(server: str, page: "Page", id
     said = page.locator(".pipeline-text-renderer").inner_text()
     assert said.startswith("The extraction prompt of Figure 3")
     assert "## system" in said
+
+
+def test_a_text_in_the_report_runs_nothing(server: str, page: "Page", ids: dict[str, str]) -> None:
+    page.goto(f"{server}/?pid=evaluation&sid={ids['report']}")
+    page.wait_for_selector(".html-renderer", timeout=60_000)
+    assert page.locator(".html-renderer").inner_text().strip().startswith("[click]")
+    assert page.locator(".html-renderer a, .html-renderer [onmouseover]").count() == 0
 
 
 def _is_free(port: int) -> bool:
