@@ -14,7 +14,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 # MLflow warns about a class of kedro-mlflow at every import.
 export PYTHONWARNINGS := ignore::UserWarning:mlflow.pyfunc.utils.data_validation
 
-.PHONY: help install run test test-all lint viz mlflow clean
+.PHONY: help install run test test-all lint viz viz-build mlflow clean
 
 help:
 	@echo "make run       install, run the five pipelines on the sample world, print the results"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-all  also the slow, Spark and browser tests"
 	@echo "make lint      ruff (lint and format) and mypy"
 	@echo "make viz       kedro-viz on http://127.0.0.1:4141"
+	@echo "make viz-build static kedro-viz site in build/viz"
 	@echo "make mlflow    MLflow UI on http://127.0.0.1:5055"
 	@echo "make clean     remove what runs produced (not .venv, not the sample world)"
 
@@ -58,6 +59,12 @@ lint: install
 
 viz: install
 	$(KEDRO) viz run --host 127.0.0.1 --port 4141
+
+# A static site, for the docs. It shows what a run on the sample world left below VIZ_DATA; without a run, the graph alone.
+VIZ_SITE ?= build/viz
+VIZ_DATA ?= data
+viz-build: install
+	$(KEDRO) clarilm viz-site $(VIZ_SITE) --data $(VIZ_DATA)
 
 # The kedro-mlflow command looks for `mlflow` on the PATH.
 mlflow: install

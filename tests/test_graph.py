@@ -96,7 +96,7 @@ def test_no_two_datasets_are_kept_in_one_file(loader: ChainedConfigLoader) -> No
 
 def test_every_node_has_a_name_of_its_own_and_a_docstring(pipelines: dict[str, Pipeline]) -> None:
     for node in pipelines["__default__"].nodes:
-        assert re.fullmatch(r"([a-z0-9_]+\.)?[a-z0-9_]+", node.name), node.name
+        assert re.fullmatch(r"([a-z0-9_]+\.){1,2}[a-z0-9_]+", node.name), node.name
         assert node.func.__doc__, node.name
 
 
@@ -119,16 +119,12 @@ def test_parameters_list_every_option_of_every_block(
         assert set(given) == set(model.model_fields), path
 
 
-def test_the_built_graph_keeps_its_layers(workspace: Path) -> None:
-    """One backward edge between layers and kedro-viz switches all of them off."""
-    from kedro_viz.data_access import data_access_manager
-    from kedro_viz.server import load_and_populate_data
-
-    load_and_populate_data(workspace)
-    layers = data_access_manager.get_sorted_layers_for_registered_pipeline("__default__")
-    assert set(layers) >= {"raw", "chat", "intermediate", "primary", "feature", "model_input", "models", "reporting"}
-    assert layers.index("raw") < layers.index("intermediate") < layers.index("primary") < layers.index("feature")
-    assert layers.index("feature") < layers.index("model_input") < layers.index("models") < layers.index("model_output")
+def test_a_namespace_can_be_run_alone(pipelines: dict[str, Pipeline]) -> None:
+    """``kedro run --namespaces=ofs`` runs what ``--pipeline=ofs`` runs; the nested ones are parts of it."""
+    everything = pipelines["__default__"]
+    for name in ("ingestion", "cfd", "ofs", "training", "evaluation"):
+        assert set(everything.only_nodes_with_namespaces([name]).nodes) == set(pipelines[name].nodes)
+    assert {node.namespace for node in pipelines["ofs"].nodes} == {"ofs", "ofs.facet_detection"}
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,8 @@ def _wanted(node: Node, catalog: DataCatalog) -> bool:
     """Whether the variant that a node trains is listed; what is no variant is always trained."""
     if "params:training.variants" not in node.inputs:
         return True
-    return node.namespace in catalog.load("params:training.variants").train
+    # The variant is the innermost namespace: training.clarilm_sft.
+    return (node.namespace or "").rpartition(".")[2] in catalog.load("params:training.variants").train
 
 
 class _Rows(dict[str, int]):

@@ -10,6 +10,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 # Said by Kedro and kedro-mlflow about their own code, several times a run.
+warnings.filterwarnings("ignore", message=r"The 'preview_fn' feature is experimental")
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 # transformers about its own attribute.
 warnings.filterwarnings("ignore", message=r"`is_gradient_checkpointing` is deprecated")

@@ -93,6 +93,13 @@ def test_preview_leaves_the_converted_files_alone(tmp_path: Path) -> None:
     assert whole.count().execute() == 5
 
 
+def test_no_chat_is_read_where_none_shall_be_shown(tmp_path: Path) -> None:
+    log = chat_log(write(tmp_path / "logs"), tmp_path)
+    assert log.preview(0) == {"index": [], "columns": list(COLUMNS), "data": []}
+    assert not list(tmp_path.glob("**/*_preview"))
+    assert "Not there yet" in chat_log(tmp_path / "none", tmp_path).preview()["columns"][0]
+
+
 def test_it_shares_its_engine_with_the_tables_made_of_it(tmp_path: Path) -> None:
     log = chat_log(write(tmp_path / "logs"), tmp_path)
     table = IbisParquetDataset(filepath=str(tmp_path / "t.parquet"), connection=DUCKDB)

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from kedro.io.core import DatasetError
 
-from clarilm_kedro.datasets.ibis_parquet import PREVIEW_CHARS, IbisParquetDataset
+from clarilm_kedro.datasets.ibis_parquet import IbisParquetDataset
+from clarilm_kedro.datasets.previews import CELL_CHARS
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.logs.engines import read_batches
 
@@ -86,6 +87,7 @@ FULL_DISK = """
 import resource, sys
 import ibis
 from clarilm_kedro.datasets.ibis_parquet import IbisParquetDataset
+from clarilm_kedro.datasets.previews import CELL_CHARS
 table = ibis.range(200_000).unnest().name("number").as_table()
 one = IbisParquetDataset(filepath=sys.argv[1], connection={"backend": "duckdb", "threads": 2})
 one.save(table.limit(10))
@@ -151,7 +153,7 @@ def test_preview(tmp_path: Path) -> None:
     assert one.preview(2) == {
         "index": [0, 1],
         "columns": ["n", "x", "text", "turns"],
-        "data": [[1, 0.5, "a" * (PREVIEW_CHARS - 1) + "…", "['q']"], [2, None, "b", "[]"]],
+        "data": [[1, 0.5, "a" * (CELL_CHARS - 1) + "…", '["q"]'], [2, None, "b", "[]"]],
     }
     assert len(one.preview()["data"]) == 3
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from kedro.io import DataCatalog
 
+from clarilm_kedro.datasets.previews import CELL_CHARS
 from clarilm_kedro.datasets.raw_input import InputError
-from clarilm_kedro.datasets.records import PREVIEW_CHARS, RecordsDataset
+from clarilm_kedro.datasets.records import RecordsDataset
 from clarilm_kedro.errors import ClarilmError
 
 
@@ -58,7 +59,7 @@ def test_preview_shows_some_rows_with_long_texts_cut(tmp_path: Path) -> None:
     assert preview["columns"] == ["id", "turns"]
     assert preview["index"] == [0, 1, 2, 3, 4]
     assert [row[0] for row in preview["data"]] == [0, 1, 2, 3, 4]
-    assert len(preview["data"][0][1]) == PREVIEW_CHARS
+    assert len(preview["data"][0][1]) == CELL_CHARS
     assert preview["data"][0][1].startswith('[{"value": "éé')
     json.dumps(preview)
     wide: Any = dataset.preview(nrows=20)

@@ -17,7 +17,7 @@ import re
 from functools import cached_property
 from typing import Any, cast
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from clarilm_kedro.chat.types import Message, Role
@@ -111,6 +111,17 @@ class PromptTemplate:
     def sha256(self) -> str:
         """SHA-256 of the template's text."""
         return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Roles of the messages, in order."""
+        return tuple(role for role, _ in self._sections)
+
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the values that :meth:`render` takes, in alphabetical order."""
+        asked = meta.find_undeclared_variables(self._environment.parse(self.text))
+        return tuple(sorted(asked - self._environment.globals.keys()))
 
     def render(self, **data: Any) -> tuple[Message, ...]:
         """Fill in data.

@@ -10,13 +10,14 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro.io.core import DatasetError
 
+from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.finetuning.results import TrainedAdapter
 
 _REPORT = "report.json"
 _CONFIG = "adapter_config.json"
 
 
-class AdapterDataset(AbstractDataset[TrainedAdapter, TrainedAdapter]):
+class AdapterDataset(SettingsPreview, AbstractDataset[TrainedAdapter, TrainedAdapter]):
     """A folder with an adapter's files, as PEFT writes them, and ``report.json``; that alone where it was skipped.
 
     Args:

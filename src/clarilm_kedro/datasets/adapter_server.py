@@ -7,13 +7,14 @@ from pydantic import ValidationError
 
 from clarilm_kedro.datasets.chat_endpoint import close_at_the_end
 from clarilm_kedro.datasets.paths import in_project
+from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.adapter_server import AdapterServer, AdapterServerOptions
 
 Engine = Literal["transformers", "llama_cpp"]
 
 
-class AdapterServerDataset(AbstractDataset[NoReturn, AdapterServer | None]):
+class AdapterServerDataset(SettingsPreview, AbstractDataset[NoReturn, AdapterServer | None]):
     """Serves adapters by llama.cpp (extra ``embedded``), or None where transformers decodes in this process.
 
     ```yaml

@@ -7,10 +7,11 @@ from kedro.io import AbstractDataset
 from kedro.io.core import DatasetError
 
 from clarilm_kedro.datasets.paths import in_project
+from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 
 
-class BaseModelDataset(AbstractDataset[NoReturn, BaseModelSpec]):
+class BaseModelDataset(SettingsPreview, AbstractDataset[NoReturn, BaseModelSpec]):
     """Names a base model; loading it gives the specification and reads no weights.
 
     Args:

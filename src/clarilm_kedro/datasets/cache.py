@@ -7,13 +7,14 @@ from typing import Any, Generic, NoReturn, TypeVar
 from kedro.io import AbstractDataset, DatasetError
 
 from clarilm_kedro.datasets.paths import in_project
+from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.finetuning.reply_cache import ReplyCache
 from clarilm_kedro.metrics.score_cache import ScoreCache
 
 Cache = TypeVar("Cache")
 
 
-class _CacheDataset(AbstractDataset[NoReturn, Cache], Generic[Cache]):
+class _CacheDataset(SettingsPreview, AbstractDataset[NoReturn, Cache], Generic[Cache]):
     _make: Callable[[Path], Cache]
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:

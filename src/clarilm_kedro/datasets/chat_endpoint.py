@@ -9,6 +9,7 @@ from clarilm_kedro.chat.endpoint import ChatEndpoint
 from clarilm_kedro.chat.options import ChatEndpointOptions, LlamaCppOptions
 from clarilm_kedro.chat.servers import stop_servers
 from clarilm_kedro.datasets.paths import in_project
+from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.errors import ClarilmError
 
 # Options of servers that are paths.
@@ -17,7 +18,7 @@ _PATHS = frozenset({"world_dir", "gguf", "log_file"})
 _loaded: list[ChatEndpoint] = []
 
 
-class ChatEndpointDataset(AbstractDataset[NoReturn, ChatEndpoint]):
+class ChatEndpointDataset(SettingsPreview, AbstractDataset[NoReturn, ChatEndpoint]):
     """An OpenAI-compatible endpoint that nodes receive as a :class:`~clarilm_kedro.chat.endpoint.ChatEndpoint`.
 
     Loading does nothing heavy: the store is opened at the first request, and the server started or the endpoint

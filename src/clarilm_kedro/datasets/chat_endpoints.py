@@ -7,10 +7,11 @@ from kedro.io import AbstractDataset, DatasetError
 
 from clarilm_kedro.chat.endpoint import ChatEndpoint
 from clarilm_kedro.datasets.chat_endpoint import ChatEndpointDataset
+from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.errors import ClarilmError
 
 
-class ChatEndpointsDataset(AbstractDataset[NoReturn, dict[str, ChatEndpoint]]):
+class ChatEndpointsDataset(SettingsPreview, AbstractDataset[NoReturn, dict[str, ChatEndpoint]]):
     """OpenAI-compatible endpoints by name, each a :class:`~clarilm_kedro.datasets.chat_endpoint.ChatEndpointDataset`.
 
     ```yaml

@@ -9,10 +9,12 @@ from kedro_datasets._utils import ConnectionMixin
 
 from clarilm_kedro.datasets.ibis_parquet import connect_engine, first_rows
 from clarilm_kedro.datasets.paths import in_project
+from clarilm_kedro.datasets.previews import absent_table, table_preview
 from clarilm_kedro.datasets.raw_input import InputError, RawInput
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.logs.dialects import dialect_named
 from clarilm_kedro.logs.log_files import LogSource, read_log
+from clarilm_kedro.logs.rows import COLUMNS
 
 
 class ChatLogDataset(ConnectionMixin, RawInput[ir.Table]):
@@ -65,11 +67,15 @@ class ChatLogDataset(ConnectionMixin, RawInput[ir.Table]):
         """Show the first rows in kedro-viz, long texts cut.
 
         Args:
-            nrows: How many.
+            nrows: How many; 0 names the columns alone.
 
         Returns:
             Index, columns and data, as ``DataFrame.to_dict("split")`` gives them.
         """
+        if nrows == 0:  # a limit of 0 rows would still convert the file
+            return table_preview(list(COLUMNS), [])
+        if not self.exists() and self._filepath is not None:
+            return absent_table()
         work = self._source.work.with_name(f"{self._source.work.name}_preview")
         few = LogSource(self._source.name, self._source.given, work, self._source.dialect, nrows)
         return first_rows(read_log(self._connection, few), nrows)

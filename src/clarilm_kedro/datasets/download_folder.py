@@ -6,10 +6,11 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 from clarilm_kedro.datasets.paths import in_project
+from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.download.running import DownloadFolder
 
 
-class DownloadFolderDataset(AbstractDataset[NoReturn, DownloadFolder]):
+class DownloadFolderDataset(SettingsPreview, AbstractDataset[NoReturn, DownloadFolder]):
     """Where the pipeline ``download`` puts its files.
 
     ```yaml

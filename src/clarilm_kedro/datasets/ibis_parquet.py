@@ -10,10 +10,9 @@ from kedro_datasets._typing import TablePreview
 from kedro_datasets.ibis import FileDataset
 
 from clarilm_kedro.datasets.paths import in_project
+from clarilm_kedro.datasets.previews import absent_table, table_preview
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.logs.engines import connect
-
-PREVIEW_CHARS = 200
 
 
 class IbisParquetDataset(FileDataset):
@@ -78,7 +77,7 @@ class IbisParquetDataset(FileDataset):
         Returns:
             Index, columns and data, as ``DataFrame.to_dict("split")`` gives them.
         """
-        return first_rows(self.load(), nrows)
+        return first_rows(self.load(), nrows) if self.exists() else absent_table()
 
 
 def connect_engine(config: Mapping[str, Any]) -> Any:
@@ -90,10 +89,9 @@ def connect_engine(config: Mapping[str, Any]) -> Any:
 
 def first_rows(table: ir.Table, nrows: int) -> TablePreview:
     """Give the first rows of a table as kedro-viz shows them, long texts cut."""
-    head = table.limit(nrows).to_pyarrow().to_pylist()
+    head = table.limit(nrows).to_pyarrow().to_pylist() if nrows else []
     columns = list(table.columns)
-    data = [[_shown(row[name]) for name in columns] for row in head]
-    return TablePreview({"index": list(range(len(head))), "columns": columns, "data": data})
+    return table_preview(columns, [[row[name] for name in columns] for row in head])
 
 
 def _told(error: Exception) -> str:
@@ -104,13 +102,6 @@ def _told(error: Exception) -> str:
     elif "Parquet file" in text or "Failed to read file" in text:
         text += " With --params engine.careful=true logs are read row by row, and only what is damaged is lost."
     return f"{type(error).__name__}: {text}"
-
-
-def _shown(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    text = str(value)
-    return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
 
 
 def _replace(partial: Path, path: Path) -> None:

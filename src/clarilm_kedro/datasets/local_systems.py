@@ -8,12 +8,13 @@ from kedro.io import AbstractDataset, DatasetError
 from pydantic import ValidationError
 
 from clarilm_kedro.datasets.paths import in_project
+from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.local_system import LocalSystem
 
 
-class LocalSystemsDataset(AbstractDataset[NoReturn, dict[str, LocalSystem]]):
+class LocalSystemsDataset(SettingsPreview, AbstractDataset[NoReturn, dict[str, LocalSystem]]):
     """Names models; loading it reads no weights.
 
     ```yaml

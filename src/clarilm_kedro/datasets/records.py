@@ -1,15 +1,13 @@
 """Raw inputs as Kedro datasets: files of JSON, JSON lines, parquet, TSV or CSV, loaded as records and rejects."""
 
-import json
 from typing import Any
 
 from kedro_datasets._typing import TablePreview
 
+from clarilm_kedro.datasets.previews import absent_table, table_preview
 from clarilm_kedro.datasets.raw_input import InputError, RawInput
 from clarilm_kedro.logs.reading import FORMATS, Format, iterate_records, read_records
 from clarilm_kedro.logs.records import Record, Records
-
-PREVIEW_CHARS = 200
 
 
 class RecordsDataset(RawInput[Records]):
@@ -57,6 +55,8 @@ class RecordsDataset(RawInput[Records]):
         Returns:
             Index, columns and data, as ``DataFrame.to_dict("split")`` gives them.
         """
+        if not self.exists():
+            return absent_table()
         rows: list[dict[str, Any]] = []
         if self._filepath is not None:
             for part in iterate_records(self._filepath, self._name, self._format):
@@ -65,15 +65,7 @@ class RecordsDataset(RawInput[Records]):
                 if isinstance(part, Record):
                     rows.append(part.data)
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        data = [[_shown(row.get(key)) for key in columns] for row in rows]
-        return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": data})
+        return table_preview(columns, [[row.get(key) for key in columns] for row in rows])
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "name": self._name, "format": self._format, "limit": self._limit}
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, bool | int | float | None):
-        return value
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"

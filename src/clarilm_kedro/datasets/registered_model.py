@@ -8,6 +8,7 @@ from kedro.io import AbstractDataset, DatasetError
 from pydantic import ValidationError
 
 from clarilm_kedro.datasets.paths import in_project
+from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.datasets.raw_input import InputError
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.assistant import AssistantOptions, AssistantSpec
@@ -16,7 +17,7 @@ from clarilm_kedro.registry.registering import RegistryOptions, register_assista
 from clarilm_kedro.registry.resolving import registered_assistant
 
 
-class RegisteredModelDataset(AbstractDataset[AssistantPackage, dict[str, Any]]):
+class RegisteredModelDataset(SettingsPreview, AbstractDataset[AssistantPackage, dict[str, Any]]):
     """Registers an assistant under the active MLflow run, and keeps a JSON file that says as what.
 
     ```yaml
@@ -76,7 +77,7 @@ class RegisteredModelDataset(AbstractDataset[AssistantPackage, dict[str, Any]]):
         return {"filepath": str(self._filepath), **self._registry.model_dump()}
 
 
-class RegisteredAssistantDataset(AbstractDataset[NoReturn, AssistantSpec | None]):
+class RegisteredAssistantDataset(SettingsPreview, AbstractDataset[NoReturn, AssistantSpec | None]):
     """An assistant out of the model registry, or None where no address is given; read-only.
 
     Args:

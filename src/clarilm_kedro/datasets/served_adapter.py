@@ -6,9 +6,10 @@ from kedro.io import AbstractDataset, DatasetError
 
 from clarilm_kedro.chat.endpoint import ChatEndpoint
 from clarilm_kedro.datasets.chat_endpoint import ChatEndpointDataset
+from clarilm_kedro.datasets.previews import SettingsPreview
 
 
-class ServedAdapterDataset(AbstractDataset[NoReturn, ChatEndpoint | None]):
+class ServedAdapterDataset(SettingsPreview, AbstractDataset[NoReturn, ChatEndpoint | None]):
     """An endpoint that serves an adapter under a name of its own, or None where ``base_url`` is null.
 
     With vLLM: ``vllm serve BASE --enable-lora --max-lora-rank 8 --lora-modules fm-log=data/06_models/fm_log``.
