@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from clarilm_kedro.standalone import use_own_logging
+from clarilm_kedro.standalone import prepare
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
     """Call ``kedro run`` of this package with the given command line arguments."""
-    use_own_logging()
+    prepare()
     from kedro.framework.cli.utils import find_run_command
     from kedro.framework.project import configure_project
 

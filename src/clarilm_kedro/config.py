@@ -45,8 +45,8 @@ class ChainedConfigLoader(OmegaConfigLoader):
             super().__init__(conf_source, *args, **kwargs)
         except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
             raise ClarilmError(
-                f"The configuration {conf_source} cannot be read ({error}). Give a folder, or an archive as `kedro "
-                "package` writes it."
+                f"The configuration {conf_source} cannot be read ({error}). Name a folder, or an archive as `kedro "
+                "package` writes it, with --conf-source."
             ) from error
         self._refuse_unknown_runtime_params()
 

@@ -2,10 +2,10 @@
 
 import click
 
-from clarilm_kedro.commands import looking, plan, shipped, store
+from clarilm_kedro.commands import looking, plan, push, shipped, store
 from clarilm_kedro.commands.common import clarilm
 
-__all__ = ["commands", "looking", "plan", "shipped", "store"]
+__all__ = ["commands", "looking", "plan", "push", "shipped", "store"]
 
 
 @click.group(name="clarilm")

@@ -14,6 +14,8 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
+from clarilm_kedro.errors import ClarilmError
+
 PACKAGE = __package__.partition(".")[0]
 _CONF_SOURCE = f"{__name__}.conf_source"
 
@@ -69,6 +71,15 @@ def project_context(env: str | None, params: dict[str, Any] | None = None) -> It
             yield cast(KedroSession, session).load_context()
     finally:
         logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """End the command with an error's sentence also where no project was opened, which would see to it."""
+    try:
+        yield
+    except ClarilmError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from clarilm_kedro.commands.common import aligned, clarilm, env_option, params_option, project_context
+from clarilm_kedro.commands.common import aligned, clarilm, env_option, params_option, project_context, told_plainly
 
 SAMPLE = "sample/files"
 DEFAULT_PLACE = Path("data/01_raw/sample")
@@ -25,16 +25,17 @@ def sample(folder: Path, force: bool) -> None:
     from clarilm_kedro.shipped import shipped_file
     from clarilm_kedro.writing import write_copies
 
-    root = shipped_file(SAMPLE)
-    files = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
-    written = write_copies(files, folder, force=force)
+    with told_plainly():
+        root = shipped_file(SAMPLE)
+        files = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
+        written = write_copies(files, folder, force=force)
     click.echo(f"{written} files written to {folder}." if written else f"{folder} holds the sample world already.")
     if folder.absolute() == DEFAULT_PLACE.absolute():
         click.echo("Next: kedro run   (without a project: clarilm --conf-source PATH run)")
     else:
         click.echo(
-            f"The default configuration reads {DEFAULT_PLACE} below the working folder; elsewhere the globals inputs.* and "
-            "the world_dir of the chat models' server name its files."
+            f"The default configuration reads {DEFAULT_PLACE} below the working folder; elsewhere the globals inputs.* "
+            "and the world_dir of the chat models' server name its files."
         )
 
 
@@ -52,8 +53,9 @@ def prompts(folder: Path | None, force: bool, env: str | None, params: dict[str,
     from clarilm_kedro.writing import write_copies
 
     if folder is not None:
-        files = {path.name: path for path in shipped_prompts().values()}
-        written = write_copies(files, folder, force=force)
+        with told_plainly():
+            files = {path.name: path for path in shipped_prompts().values()}
+            written = write_copies(files, folder, force=force)
         click.echo(f"{written} prompts written to {folder}." if written else f"{folder} holds these prompts already.")
         click.echo(f"Change what you need, delete the others, and run with --params prompts={folder}")
         return
