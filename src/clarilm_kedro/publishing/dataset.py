@@ -122,7 +122,7 @@ def dataset_upload(
             if part.empty:
                 continue
             path = f"{table.config}/{name}.parquet"
-            files.append(RepoFile(path, _parquet(part[list(table.columns)]), f"{len(part)} rows: {table.why}"))
+            files.append(RepoFile(path, _parquet(part[list(table.columns)]), f"{table.why}; {len(part)} rows"))
             configs.setdefault(table.config, []).append({"split": name, "path": path})
     if not files:
         raise ClarilmError(f"There is no row to publish. {'; '.join(left_out)}.")
