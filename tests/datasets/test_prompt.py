@@ -48,7 +48,7 @@ def test_a_folder_replaces_prompts_by_name(tmp_path: Path, monkeypatch: pytest.M
     assert mine.load() == "## user\nFärbe <b>\n"
     assert mine._describe() == {"filepath": str(tmp_path / "mine" / "facets.jinja"), "replaced": True}
     assert PromptDataset(name="answer", folder="mine").load() == PromptDataset(name="answer").load()
-    assert "Färbe &lt;b&gt;" in mine.preview()
+    assert "Färbe <b>" in mine.preview()  # kedro-viz writes it as text
     assert digest(mine.load()) in mine.preview()
 
 

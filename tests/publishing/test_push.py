@@ -98,7 +98,7 @@ def test_yes_uploads_both_repositories_with_the_token_of_the_credentials(made: P
 
 
 def test_one_type_without_logs(made: Path, hub: HubStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HUGGINGFACE_API_KEY", TOKEN)
     done = push("me/data", "--type", "dataset", "--without-logs", "--public", "--endpoint", hub.url, "--yes")
     assert done.exit_code == 0, done.output
     assert list(hub.repos) == [("dataset", "me/data")]

@@ -1,19 +1,19 @@
 """A prompt as a catalog entry: the one that the package ships, or a file that replaces it."""
 
 import hashlib
-import html
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NewType, NoReturn
 
 from kedro.io import AbstractDataset
 from kedro.io.core import DatasetError
-from kedro_datasets._typing import HTMLPreview
 
 from clarilm_kedro.datasets.paths import in_project
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.shipped import shipped_file
 
 SUFFIX = ".jinja"
+#: kedro-viz tells the kind of a preview by the name of its type, and writes this one into ``<pre>`` as it is.
+TextPreview = NewType("TextPreview", str)
 
 
 class PromptDataset(AbstractDataset[NoReturn, str]):
@@ -62,11 +62,12 @@ class PromptDataset(AbstractDataset[NoReturn, str]):
         """Refuse: prompts are written by people."""
         raise DatasetError(f"The prompt {self._filepath} is only read.")
 
-    def preview(self) -> HTMLPreview:
-        """Show the text in kedro-viz, with the digest that the response store keeps."""
+    def preview(self) -> TextPreview:
+        """Show the entry's sentence, the digest that the response store keeps, and the text in kedro-viz."""
         text = self.load()
-        origin = "in place of the package's" if self._replaced else "shipped with the package"
-        return HTMLPreview(f"<p>{origin}, SHA-256 {digest(text)}</p><pre>{html.escape(text)}</pre>")
+        origin = "In place of the package's own" if self._replaced else "Shipped with the package"
+        sentence = str((self.metadata or {}).get("description") or "")
+        return TextPreview("\n\n".join(filter(None, [sentence, f"{origin}; SHA-256 {digest(text)}", text])))
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
