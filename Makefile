@@ -71,5 +71,5 @@ mlflow: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(KEDRO) mlflow ui
 
 clean:
-	rm -rf data/0[2-8]_* data/embedded data/test data/engine_tmp data/responses.sqlite* mlflow.db mlruns .viz build site .coverage
+	rm -rf data/0[2-8]_* data/embedded data/test data/engine_tmp data/responses.sqlite* mlflow.db mlruns .viz build dist site .coverage
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """Chained environments, overridable globals, refused options, credentials from the environment."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,44 @@ def test_the_projects_environments_load(project: Path) -> None:
         loader = ChainedConfigLoader(project / "conf", env=env, base_env="base", default_run_env="local")
         assert loader["parameters"]["ofs"]["split"]["test_questions"] > 0
         assert loader["catalog"]["chat_llm"]["model"]
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
+def test_an_archive_is_read_as_a_folder_is(conf: Path, tmp_path_factory: pytest.TempPathFactory, suffix: str) -> None:
+    base = str(tmp_path_factory.mktemp("archive") / "conf-packaged")
+    root = tmp_path_factory.mktemp("packed")
+    shutil.copytree(conf, root / "conf")
+    kind = {".tar.gz": "gztar", ".zip": "zip"}[suffix]
+    archive = Path(shutil.make_archive(base, kind, root_dir=root, base_dir="conf"))
+    for env in (None, "paper", "cluster"):
+        packed, folder = load(archive, env), load(conf, env)
+        assert packed.environments == folder.environments
+        for key in ("globals", "catalog", "parameters"):
+            assert packed[key] == folder[key]
+    with pytest.raises(ClarilmError, match=r"no environment 'papr'.*Known: base, cluster, local, paper\."):
+        load(archive, "papr")
+    with pytest.raises(ClarilmError, match="no option or global"):
+        load(archive, "paper", ofs={"splt": 3})
+
+
+def test_a_damaged_archive_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "conf.tar.gz").write_bytes(b"no archive")
+    (tmp_path / "conf.zip").write_bytes(b"no archive")
+    for name in ("conf.tar.gz", "conf.zip", "absent.tar.gz"):
+        with pytest.raises(ClarilmError, match=rf"{name} cannot be read"):
+            load(tmp_path / name)
+
+
+def test_a_source_without_the_files_names_itself(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    with pytest.raises(ClarilmError, match=rf"No catalog file.*{tmp_path}; --conf-source"):
+        load(tmp_path)["catalog"]
+
+
+def test_a_shipped_file_gives_way_to_the_one_that_is_named(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(conf)
+    (conf / "base" / "catalog.yml").write_text('table: {prices: "${shipped:chat/prices.yml,${globals:prices}}"}\n')
+    (conf / "local" / "globals.yml").write_text("prices: null\n")
+    assert load(conf)["catalog"]["table"]["prices"].endswith("clarilm_kedro/chat/prices.yml")
+    (conf / "local" / "globals.yml").write_text("prices: mine.yml\n")
+    assert load(conf)["catalog"]["table"]["prices"] == str(conf / "mine.yml")

@@ -2,10 +2,13 @@
 
 Kedro reads the base environment and one more. Here an environment's ``globals.yml`` may name another one it extends, so
 ``cluster`` can say only what differs from ``paper``; the order is base, the chain, the environment itself, then local.
+The source may be a folder or the archive that ``kedro package`` writes.
 """
 
 import difflib
 import os
+import tarfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -16,9 +19,14 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
+from clarilm_kedro.datasets.paths import shipped_unless
 from clarilm_kedro.errors import ClarilmError
 
 EXTENDS = "extends"
+
+
+class MissingConfigurationError(ClarilmError, MissingConfigException):
+    """There is no file of a kind: a sentence for the user where Kedro does not do without."""
 
 
 class ChainedConfigLoader(OmegaConfigLoader):
@@ -26,12 +34,20 @@ class ChainedConfigLoader(OmegaConfigLoader):
 
     Globals are merged key by key along the chain; catalog and parameters replace whole top-level keys, as in Kedro.
     A runtime parameter (``kedro run --params``) whose path names a global replaces that global, so that every
-    ``${globals:...}`` follows it. One that names neither a global nor an option is refused.
+    ``${globals:...}`` follows it. One that names neither a global nor an option is refused. ``${shipped:NAME,PATH}`` is
+    a file that the package ships, or PATH where that is not null.
     """
 
     def __init__(self, conf_source: str | Path, *args: Any, **kwargs: Any) -> None:
-        kwargs["custom_resolvers"] = {"oc.env": oc.env, **(kwargs.get("custom_resolvers") or {})}
-        super().__init__(conf_source, *args, **kwargs)
+        own = {"oc.env": oc.env, "shipped": shipped_unless}
+        kwargs["custom_resolvers"] = {**own, **(kwargs.get("custom_resolvers") or {})}
+        try:
+            super().__init__(conf_source, *args, **kwargs)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            raise ClarilmError(
+                f"The configuration {conf_source} cannot be read ({error}). Name a folder, or an archive as `kedro "
+                "package` writes it, with --conf-source."
+            ) from error
         self._refuse_unknown_runtime_params()
 
     @property
@@ -44,8 +60,7 @@ class ChainedConfigLoader(OmegaConfigLoader):
             if name in chain:
                 raise ClarilmError(f"conf/{name}/globals.yml extends itself through {' -> '.join([*chain, name])}.")
             if not self._fs.isdir(Path(self._get_conf_env_path(name)).as_posix()):
-                known = sorted(Path(each).name for each in self._fs.ls(self._get_conf_env_path(""), detail=False))
-                raise ClarilmError(f"There is no environment '{name}' in conf/. Known: {', '.join(known)}.")
+                raise ClarilmError(f"There is no environment '{name}' in conf/. Known: {', '.join(self._known())}.")
             chain.insert(0, name)
             name = self._extended_by(name)
         return [self.base_env, *chain, local]
@@ -83,8 +98,15 @@ class ChainedConfigLoader(OmegaConfigLoader):
         if key == "credentials":
             return self._with_keys_from_environment(merged)
         if not files:
-            raise MissingConfigException(f"No {key} file in any of: {', '.join(self.environments)}.")
+            raise MissingConfigurationError(
+                f"No {key} file in any of: {', '.join(self.environments)}. The configuration is read from "
+                f"{self.conf_source}; --conf-source names another folder or archive."
+            )
         return merged
+
+    def _known(self) -> list[str]:
+        listed = self._fs.ls(self._get_conf_env_path(""), detail=True)
+        return sorted(Path(each["name"]).name for each in listed if each["type"] == "directory")
 
     def _extended_by(self, env: str) -> str | None:
         path = f"{self._get_conf_env_path(env)}/globals.yml"

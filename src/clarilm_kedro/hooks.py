@@ -30,6 +30,7 @@ from clarilm_kedro.errors import ClarilmError
 logger = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
+SAMPLE = "data/01_raw/sample"
 # MLflow refuses names of metrics with other characters.
 _NOT_IN_METRICS = re.compile(r"[^\w\-./: ]")
 
@@ -72,6 +73,8 @@ class RunHook:
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(name, catalog)]
         if missing:
             told = " ".join(_who_makes(name, catalog) for name in missing)
+            if SAMPLE in told:
+                told += f" The sample world is written by `clarilm sample {SAMPLE}`."
             raise ClarilmError(f"This run needs data that is not there. {told}")
 
     @hook_impl

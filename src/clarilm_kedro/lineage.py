@@ -18,6 +18,7 @@ from kedro.utils import find_kedro_project
 from pydantic import BaseModel
 
 from clarilm_kedro.chat.prompts import PromptTemplate
+from clarilm_kedro.datasets.prompt import PromptDataset
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.template import DECISION
 from clarilm_kedro.metrics.judging.verdicts import Verdict
@@ -96,9 +97,8 @@ def _listed(title: str, names: list[str]) -> str:
 
 def _template(name: str) -> PromptTemplate:
     """Read a prompt where the catalog says it is."""
-    project = _project()
-    path = project / str(_catalog(project)[name]["filepath"])
-    return PromptTemplate.from_text(name, path.read_text(encoding="utf-8"))
+    entry = _catalog(_project())[name]
+    return PromptTemplate.from_text(name, PromptDataset(name=entry["name"], folder=entry["folder"]).load())
 
 
 def _project() -> Path:

@@ -77,7 +77,7 @@ def test_a_notice_names_licence_address_and_size() -> None:
 
 def test_the_shipped_list_holds_every_source_and_every_input(project: Path) -> None:
     base = project / "conf" / "base"
-    sources = read_sources(yaml.safe_load((base / "download" / "sources.yml").read_text()))
+    sources = read_sources(yaml.safe_load((project / "src" / "clarilm_kedro" / "download" / "sources.yml").read_text()))
     inputs = yaml.safe_load((base / "globals.yml").read_text())["inputs"]
     served = {key for source in sources.values() for key in source.inputs}
     assert served == {

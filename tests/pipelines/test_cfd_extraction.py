@@ -40,7 +40,7 @@ NONE = Demonstrations(())
 
 @pytest.fixture(scope="module")
 def prompt(project: Path) -> str:
-    return (project / "conf/base/chat/prompts/extraction.jinja").read_text(encoding="utf-8")
+    return (project / "src/clarilm_kedro/prompts/extraction.jinja").read_text(encoding="utf-8")
 
 
 def say(shown: dict[int, str], demonstrations: Demonstrations, **change: Any) -> str | None:

@@ -73,7 +73,7 @@ def extract(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     model = ChatEndpoint(ChatEndpointOptions(model="m", base_url=server.url, store=folder / "r.sqlite"))
     table = {"session_id": list(sessions), "source": ["x"] * len(sessions), "user_questions": list(sessions.values())}
-    prompt = (project / "conf/base/chat/prompts/extraction.jinja").read_text(encoding="utf-8")
+    prompt = (project / "src/clarilm_kedro/prompts/extraction.jinja").read_text(encoding="utf-8")
     catalog = DataCatalog(
         {
             "sessions": MemoryDataset(ibis.memtable(table), copy_mode="assign"),

@@ -37,7 +37,7 @@ DRAWN = DecodingOptions(temperature=0.5, draws=3)
 
 @pytest.fixture(scope="module")
 def prompt(project: Path) -> str:
-    return (project / "conf/base/chat/prompts/zero_shot.jinja").read_text(encoding="utf-8")
+    return (project / "src/clarilm_kedro/prompts/zero_shot.jinja").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)

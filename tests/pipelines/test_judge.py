@@ -32,7 +32,7 @@ from clarilm_kedro.pipelines.judge.schemas import AskingOptions, ReportOptions
 from clarilm_kedro.planning import plan_pipeline
 from clarilm_kedro.tables import records, table
 
-PROMPT = Path(__file__).parents[2] / "conf/base/chat/prompts/judge.jinja"
+PROMPT = Path(__file__).parents[2] / "src/clarilm_kedro/prompts/judge.jinja"
 GOOD, BAD = "Which dish do you want?", "Could you say more?"
 _BLOCK = re.compile(r"^<(\w+)>\n(.*?)\n?^</\1>", re.MULTILINE | re.DOTALL)
 
