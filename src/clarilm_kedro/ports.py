@@ -34,7 +34,7 @@ def main(port: str, what: str, variable: str) -> int:
         return 0
     print(  # noqa: T201
         f"Port {port} of 127.0.0.1 is taken: {what} may be running already, see http://127.0.0.1:{port}, or stop what "
-        f"runs there, or take another port: make {variable.split('_')[0].lower()} {variable}={int(port) + 1}",
+        f"runs there, or take another port: make {variable.split('_', maxsplit=1)[0].lower()} {variable}={int(port) + 1}",
         file=sys.stderr,
     )
     return 1
