@@ -62,7 +62,7 @@ viz: install
 
 # The kedro-mlflow command looks for `mlflow` on the PATH.
 mlflow: install
-	@$(BIN)/python -m clarilm_kedro.ports $(MLFLOW_PORT) "the MLflow UI" MLFLOW_PORT
+	@$(BIN)/python -m clarilm_kedro.ports $(MLFLOW_PORT) "the MLflow UI" mlflow
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(KEDRO) mlflow ui --port $(MLFLOW_PORT)
 
 clean:

@@ -1,4 +1,4 @@
-"""Whether a port of this machine is free: ``python -m clarilm_kedro.ports 5055 "the MLflow UI"``.
+"""Whether a port of this machine is free: ``python -m clarilm_kedro.ports 5055 "the MLflow UI" mlflow``.
 
 The servers that the Makefile starts say that a port is taken among twenty other lines, or in a traceback.
 """
@@ -19,22 +19,23 @@ def taken(port: int) -> bool:
     return False
 
 
-def main(port: str, what: str, variable: str) -> int:
+def main(port: str, what: str, target: str) -> int:
     """Say that a port is taken, if it is.
 
     Args:
         port: The port.
         what: What was to be served there.
-        variable: The variable of the Makefile that names the port.
+        target: The target of the Makefile that serves it.
 
     Returns:
         Exit status: 1 if it is taken.
     """
     if not taken(int(port)):
         return 0
+    variable = f"{target.upper()}_PORT"
     print(  # noqa: T201
         f"Port {port} of 127.0.0.1 is taken: {what} may be running already, see http://127.0.0.1:{port}, or stop what "
-        f"runs there, or take another port: make {variable.split('_', maxsplit=1)[0].lower()} {variable}={int(port) + 1}",
+        f"runs there, or take another port: make {target} {variable}={int(port) + 1}",
         file=sys.stderr,
     )
     return 1
