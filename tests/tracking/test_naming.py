@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from clarilm_kedro.tracking.naming import command_of, experiment_of, experiments, is_part, note_on, run_name_of
+from clarilm_kedro.tracking.naming import command_of, experiment_of, experiments, is_part, run_name_of, tags_of
 
 NOW = datetime(2026, 11, 24, 18, 5, 59)
 
@@ -34,8 +34,8 @@ def test_what_is_run_chooses_the_experiment(pipelines: list[str], experiment: st
 
 
 def test_every_experiment_says_what_is_in_it() -> None:
-    assert all(note_on(name) for name in experiments())
-    assert note_on("of the user's own") is None
+    assert all(tags_of(name)["mlflow.note.content"] for name in experiments())
+    assert tags_of("of the user's own") == {}
 
 
 def test_a_run_is_named_by_what_is_run_and_when() -> None:

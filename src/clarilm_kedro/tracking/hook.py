@@ -185,8 +185,9 @@ class TrackingHook(MlflowHook):
         run = mlflow.active_run()
         client = mlflow.MlflowClient()
         experiment = client.get_experiment(run.info.experiment_id)
-        if (note := naming.note_on(experiment.name)) and "mlflow.note.content" not in experiment.tags:
-            client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", note)
+        for key, value in naming.tags_of(experiment.name).items():
+            if key not in experiment.tags:
+                client.set_experiment_tag(experiment.experiment_id, key, value)
         self._command = naming.command_of(run_params, asked)
         tags = {"kedro_command": self._command, "label": label}
         if not self._already_active_mlflow:

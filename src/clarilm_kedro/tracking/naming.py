@@ -47,9 +47,14 @@ def experiments() -> list[str]:
     return list(_NOTES)
 
 
-def note_on(experiment: str) -> str | None:
-    """Say what is in an experiment, for its description; None for one of the user's."""
-    return _NOTES.get(experiment)
+def tags_of(experiment: str) -> dict[str, str]:
+    """Give an experiment's description and what the UI opens it as; nothing for one of the user's.
+
+    Without its kind MLflow 3.17 opens an experiment with the pages of chat applications, and the runs are elsewhere.
+    """
+    if experiment not in _NOTES:
+        return {}
+    return {"mlflow.note.content": _NOTES[experiment], "mlflow.experimentKind": "custom_model_development"}
 
 
 def is_part(run_params: Mapping[str, Any]) -> bool:
