@@ -94,7 +94,7 @@ def catalog_of(folder: Path, **metadata: Any) -> tuple[DataCatalog, pd.DataFrame
 
 def test_a_run_says_what_it_is_and_what_it_reads(root: Path) -> None:
     hook, (catalog, _) = hook_of(root), catalog_of(root)
-    run_params = asked("ofs", env="test", runtime_params={"seed": 3})
+    run_params = asked("ofs", "cfd", env="test", runtime_params={"seed": 3})
     hook.before_pipeline_run(run_params, PIPELINE, catalog)
     active = mlflow.active_run()
     hook.before_node_run(PIPELINE.nodes[0], catalog, {"params:x": {"a": 1, "b": {"c": "x" * 7000}}}, is_async=False)
@@ -102,11 +102,11 @@ def test_a_run_says_what_it_is_and_what_it_reads(root: Path) -> None:
     assert mlflow.active_run() is None
     run = client(root).get_run(active.info.run_id)
     assert run.info.status == "FINISHED"
-    assert run.info.run_name.startswith("ofs test 20")
+    assert run.info.run_name.startswith("cfd+ofs test 20")
     experiment = client(root).get_experiment(run.info.experiment_id)
     assert experiment.name == "clarilm-data"
     assert "build data" in experiment.tags["mlflow.note.content"]
-    command = "kedro run --env=test --pipelines=ofs --params=seed=3"
+    command = "kedro run --env=test --pipelines=cfd,ofs --params=seed=3"
     assert (run.data.tags["kedro_command"], run.data.tags["mlflow.note.content"]) == (command, f"`{command}`")
     assert run.data.params["x.a"] == "1"
     assert len(run.data.params["x.b.c"]) == 6000

@@ -90,7 +90,7 @@ class TrackingHook(MlflowHook):
             return
         self._catalog = catalog
         asked = _asked(run_params)
-        what = _pipelines_of(pipeline) if _DEFAULT in asked else [name for name in pipelines if name in asked]
+        what = _pipelines_of(pipeline) if _DEFAULT in asked else asked
         config = self._context.config_loader["mlflow"] = deepcopy(self._config)
         config["tracking"]["experiment"]["name"] = self._experiment or naming.experiment_of(what)
         run = config["tracking"].setdefault("run", {})
@@ -243,8 +243,10 @@ class TrackingHook(MlflowHook):
 
 
 def _asked(run_params: Mapping[str, Any]) -> list[str]:
+    """Name the pipelines a run was asked for, in the order rows flow: Kedro gives them in that of a set."""
     names = run_params.get("pipeline_name") or run_params.get("pipeline_names") or [_DEFAULT]
-    return [names] if isinstance(names, str) else list(names)
+    names = [names] if isinstance(names, str) else names
+    return sorted(names, key=list(pipelines).index)
 
 
 def _pipelines_of(pipeline: Pipeline) -> list[str]:
