@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KEDRO := $(BIN)/kedro
+MLFLOW_PORT ?= 5055
 
 # Read before any import: no telemetry. Plain thread settings: two busy-waiting OpenMP pools on two cores cost half the speed.
 export KEDRO_DISABLE_TELEMETRY := 1
@@ -68,7 +69,8 @@ viz-build: install
 
 # The kedro-mlflow command looks for `mlflow` on the PATH.
 mlflow: install
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(KEDRO) mlflow ui
+	@$(BIN)/python -m clarilm_kedro.ports $(MLFLOW_PORT) "the MLflow UI" mlflow
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(KEDRO) mlflow ui --port $(MLFLOW_PORT)
 
 clean:
 	rm -rf data/0[2-8]_* data/embedded data/test data/engine_tmp data/responses.sqlite* mlflow.db mlruns .viz build dist site .coverage

@@ -170,7 +170,7 @@ def test_tracking_stays_in_the_project_wherever_the_command_runs(
         assert session.load_context().mlflow.server.mlflow_tracking_uri == f"sqlite:///{workspace / 'mlflow.db'}"
         session.run(pipeline_names=["ingestion"])
     assert mlflow.get_tracking_uri() == f"sqlite:///{workspace / 'mlflow.db'}"
-    experiment = mlflow.get_experiment_by_name("clarilm")
+    experiment = mlflow.get_experiment_by_name("clarilm-data")
     assert Path(experiment.artifact_location.removeprefix("file://")) == workspace / "mlruns"
     assert list(elsewhere.iterdir()) == []
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from kedro.framework.startup import bootstrap_project
 from mlflow.tracking import MlflowClient
 
 from clarilm_kedro.commands import commands
+from network import only_loopback, without_network
 from project_copy import copy_of_the_project
 from reconciliation import unbalanced
 
@@ -28,11 +31,17 @@ def run(root: Path, monkeypatch: pytest.MonkeyPatch, **kwargs: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A finished run, and what it tried to reach beyond loopback."""
     root = copy_of_the_project(tmp_path_factory.mktemp("finished") / "clarilm")
-    with pytest.MonkeyPatch.context() as monkeypatch:
+    with pytest.MonkeyPatch.context() as monkeypatch, only_loopback() as tried:
         run(root, monkeypatch)
-    return root
+    return root, tried
+
+
+@pytest.fixture(scope="module")
+def finished(watched: tuple[Path, list[str]]) -> Path:
+    return watched[0]
 
 
 def read(root: Path, name: str) -> pd.DataFrame:
@@ -41,8 +50,12 @@ def read(root: Path, name: str) -> pd.DataFrame:
 
 def runs(root: Path) -> list[Any]:
     client = MlflowClient(f"sqlite:///{root}/mlflow.db")
-    experiment = client.get_experiment_by_name("clarilm")
-    return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    return client.search_runs(experiments, order_by=["attributes.start_time ASC"])
+
+
+def test_a_default_run_tries_to_reach_nothing_beyond_loopback(watched: tuple[Path, list[str]]) -> None:
+    assert watched[1] == []
 
 
 def test_every_table_is_there_and_names_its_teacher(finished: Path) -> None:
@@ -114,10 +127,40 @@ def test_trainings_are_nested_runs_with_curves(finished: Path) -> None:
     children = [each for each in found if "mlflow.parentRunId" in each.data.tags]
     assert len(parents) == 1
     assert parents[0].info.status == "FINISHED"
-    assert {each.info.run_name for each in children} == {"fm_log_sft", "clarilm_sft", "clarilm_dpo"}
+    assert {each.data.tags["training"] for each in children} == {"fm_log_sft", "clarilm_sft", "clarilm_dpo"}
+    assert parents[0].info.run_name.startswith("all test 20")
+    assert {each.info.run_name for each in children} == {
+        f"{each.data.tags['training']} {parents[0].data.tags['label']}" for each in children
+    }
+    assert {each.info.experiment_id for each in children} == {parents[0].info.experiment_id}
     assert all("loss" in each.data.metrics for each in children)
     assert parents[0].data.params["ofs.synthesis.per_call"] == "3"
     assert any(key.startswith("our_test.clarilm.") for key in parents[0].data.metrics)
+    assert parents[0].data.params["chat_llm.model"] == "sample-teacher"
+    aligned = next(each for each in children if each.data.tags["training"] == "clarilm_dpo")
+    assert aligned.data.metrics["our_test/f1_macro"] == parents[0].data.metrics["our_test.clarilm.f1_macro"]
+    assert "calibrations/threshold" in aligned.data.metrics
+    assert aligned.data.tags["evaluated_in"] == parents[0].info.run_id
+
+
+def test_a_run_names_the_data_it_read_and_made(finished: Path) -> None:
+    parent = next(each for each in runs(finished) if each.info.run_name.startswith("all test"))
+    used = {each.dataset.name: (each.dataset, each.tags[0].value) for each in parent.inputs.dataset_inputs}
+    assert {name for name, (_, context) in used.items() if context == "input"} >= {"sharegpt", "wildchat", "clamber"}
+    for name in ("sessions", "clarifications", "preferences", "sft_train", "our_test", "row_scores"):
+        given, context = used[name]
+        assert (context, json.loads(given.profile)["num_rows"]) == ("output", len(read(finished, name))), name
+        assert json.loads(given.source)["uri"].startswith("data/test/")
+
+
+def test_tables_reports_and_pages_are_artifacts(finished: Path) -> None:
+    parent = next(each for each in runs(finished) if each.info.run_name.startswith("all test"))
+    client = MlflowClient(f"sqlite:///{finished}/mlflow.db")
+    kept = {file.path for folder in ("tables", "files") for file in client.list_artifacts(parent.info.run_id, folder)}
+    assert kept >= {
+        *(f"tables/{name}.json" for name in ("results_table", "row_scores", "predictions", "comparisons")),
+        *(f"files/{name}" for name in ("report.html", "figures.html", "examples.html", "results.md")),
+    }
 
 
 def test_a_second_run_buys_nothing_and_gives_the_same_rows(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,3 +234,36 @@ def test_the_store_can_be_looked_into(finished: Path, monkeypatch: pytest.Monkey
     assert command(finished, monkeypatch, "store", "--env", "test", "prune", "--model", "other", "--yes").endswith(
         "0 replies deleted.\n"
     )
+
+
+@pytest.fixture(scope="module")
+def second(finished: Path) -> bool:
+    """Another learning rate, with no network but loopback where that can be had; gives whether it could."""
+    denied = without_network()
+    options = "--params=sft.learning_rate=0.003,run_name=faster"
+    subprocess.run(
+        [*(denied or []), sys.executable, "-m", "kedro", "run", "--env=test", options],
+        cwd=finished,
+        check=True,
+        timeout=1200,
+    )
+    return denied is not None
+
+
+def test_a_default_run_needs_no_network(second: bool) -> None:
+    if not second:
+        pytest.skip("unshare may not take the network away here")
+
+
+def test_two_lora_runs_can_be_compared(finished: Path, second: bool) -> None:
+    """The same keys of options and numbers, the same rows, results of each: what the UI lays side by side."""
+    pair = [each for each in runs(finished) if each.data.tags.get("training") == "clarilm_sft"]
+    assert [each.data.params["learning_rate"] for each in pair] == ["0.0015", "0.003"]
+    assert pair[1].info.run_name == "clarilm_sft faster"
+    assert set(pair[0].data.params) == set(pair[1].data.params)
+    results = [{key: value for key, value in each.data.metrics.items() if key.startswith("our_test/")} for each in pair]
+    assert set(results[0]) == set(results[1]) >= {"our_test/f1_macro", "our_test/ask_rate", "our_test/n"}
+    digests = {each.inputs.dataset_inputs[0].dataset.digest for each in pair}
+    assert len(digests) == 1
+    assert pair[0].data.tags["adapter"] != pair[1].data.tags["adapter"]
+    assert pair[0].info.experiment_id == pair[1].info.experiment_id

@@ -17,7 +17,8 @@ warnings.filterwarnings("ignore", message=r"`is_gradient_checkpointing` is depre
 warnings.filterwarnings("ignore", message=r".*Add type hints to the `predict` method")
 
 from clarilm_kedro.config import ChainedConfigLoader
-from clarilm_kedro.hooks import RunHook, TrackingHook, show_errors_plainly
+from clarilm_kedro.hooks import RunHook, show_errors_plainly
+from clarilm_kedro.tracking.hook import TrackingHook
 
 show_errors_plainly()
 

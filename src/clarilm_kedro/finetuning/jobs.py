@@ -137,8 +137,21 @@ def job_digest(job: Job, rows: Rows, supervised: Rows = ()) -> str:
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for table in (rows, supervised):
         digest.update(b"\x1e")
-        for row in table:
-            digest.update(json.dumps(row, sort_keys=True).encode() + b"\x1f")
+        _add_rows(digest, table)
+    return digest.hexdigest()[:16]
+
+
+def rows_digest(rows: Rows) -> str:
+    """Name the rows of a training, whatever is done with them.
+
+    Args:
+        rows: Token ids of the rows, in order.
+
+    Returns:
+        16 hexadecimal characters.
+    """
+    digest = hashlib.sha256()
+    _add_rows(digest, rows)
     return digest.hexdigest()[:16]
 
 
@@ -159,6 +172,11 @@ def adapter_digest(folder: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ClarilmError(f"The adapter in {folder} cannot be read ({error.strerror}); train it again.") from error
+
+
+def _add_rows(digest: Any, rows: Rows) -> None:
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True).encode() + b"\x1f")
 
 
 def _write_rows(file: Path, rows: Rows) -> None:

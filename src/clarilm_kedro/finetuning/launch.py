@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.disk import room_needed
-from clarilm_kedro.finetuning.jobs import Job, JobFolder, Rows, job_digest
+from clarilm_kedro.finetuning.jobs import Job, JobFolder, Rows, adapter_digest, job_digest, rows_digest
 from clarilm_kedro.finetuning.options import TrainingOptions
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.finetuning.tracking import Tracker, child_run, to_environment
@@ -119,10 +119,14 @@ def run_job(
         folder.prepare(job, rows, supervised)
     if started := folder.last_checkpoint():
         logger.info("%s goes on from %s.", job.run_name, started)
-    with child_run(job.run_name, {"method": job.method, **options.model_dump()}) as tracked:
+    told = {"method": job.method, "base_model": job.base.source, "rows": len(rows), **options.model_dump()}
+    with child_run(job.run_name, told) as tracked:
         tracker = Tracker(tracked)
-        tracker.dataset(job.run_name, digest, folder.rows, len(rows))
+        tracker.dataset(job.run_name, rows_digest(rows), folder.rows, len(rows))
+        tracker.dataset(f"{job.run_name} supervised", rows_digest(supervised), folder.supervised, len(supervised))
         tracker.tags({"digest": digest, "processes": job.processes})
+        if job.start:
+            tracker.tags({"start_adapter": adapter_digest(Path(job.start))})
         if launch.launcher == "in_process":
             train(folder, tracked)
         else:
@@ -131,6 +135,7 @@ def run_job(
         if report is None:
             raise ClarilmError(f"The training in {folder.path} ended without a result. Run it again; it goes on there.")
         tracker.adapter(folder.adapter)
+        tracker.tags({"adapter": adapter_digest(folder.adapter)})  # what is found out later is logged by it
     return TrainedAdapter(folder.adapter, report, temporary)
 
 

@@ -70,8 +70,8 @@ class Tracker:
                 self._client.set_tag(self._run.run_id, key, str(value))
 
     def dataset(self, name: str, digest: str, source: Path, rows: int) -> None:
-        """Say which rows were trained on."""
-        if self._run is None:
+        """Say which rows were trained on; nothing of no rows."""
+        if self._run is None or not rows:
             return
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -110,7 +110,10 @@ class Tracker:
 
 @contextmanager
 def child_run(name: str, params: Mapping[str, Any]) -> Iterator[TrackedRun | None]:
-    """Open a run below the active one for as long as a training takes; an error marks it as failed.
+    """Open a run below the active one for as long as a training takes; an error marks it as failed, Ctrl-C as killed.
+
+    Where the parent has the tag ``label``, the child's name ends in it: two trainings of one kind can be told apart
+    beside each other. The child's own tag ``training`` holds the name without it.
 
     Args:
         name: Name of the child run.
@@ -126,12 +129,13 @@ def child_run(name: str, params: Mapping[str, Any]) -> Iterator[TrackedRun | Non
     from mlflow.entities import Param
 
     client = mlflow.MlflowClient()
-    tags = {"mlflow.parentRunId": parent.info.run_id}
-    run = client.create_run(parent.info.experiment_id, run_name=name, tags=tags)
+    label = client.get_run(parent.info.run_id).data.tags.get("label", "")
+    tags = {"mlflow.parentRunId": parent.info.run_id, "training": name}
+    run = client.create_run(parent.info.experiment_id, run_name=f"{name} {label}".strip(), tags=tags)
     client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
     try:
         yield TrackedRun(mlflow.get_tracking_uri(), run.info.run_id)
-    except BaseException:
-        client.set_terminated(run.info.run_id, "FAILED")
+    except BaseException as error:
+        client.set_terminated(run.info.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     client.set_terminated(run.info.run_id, "FINISHED")
