@@ -2,10 +2,10 @@
 
 import click
 
-from clarilm_kedro.commands import looking, plan, store
+from clarilm_kedro.commands import export, looking, plan, store
 from clarilm_kedro.commands.common import clarilm
 
-__all__ = ["commands", "looking", "plan", "store"]
+__all__ = ["commands", "export", "looking", "plan", "store"]
 
 
 @click.group(name="clarilm")

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from tqdm.auto import tqdm
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_for_inference
-from clarilm_kedro.finetuning.encoding import render_prompt, token_ids
+from clarilm_kedro.finetuning.encoding import DecisionTokens, decision_tokens, render_prompt, token_ids
 from clarilm_kedro.finetuning.template import Message, clarification_prompt, decision
 from clarilm_kedro.options import Options
 from clarilm_kedro.text.hashing import stable_id
@@ -143,14 +143,12 @@ def ask_probabilities_of(
     if not prompts:
         return p_ask
     decoder = _Decoder(base, adapter, batch_size)
-    yes, no = (decoder.ids(decision(asks) + "\n") for asks in (True, False))
-    # Where Yes and No part: after ":" in most vocabularies, after a space of its own in some.
-    parting = next(at for at, (a, b) in enumerate(zip(yes, no, strict=False)) if a != b)
-    starts = [decoder.start(prompt, yes[:parting]) for prompt in prompts]
+    tokens = decoder.decision()
+    starts = [decoder.start(prompt, tokens.before) for prompt in prompts]
     for rows, ids, mask in decoder.batches(starts, "P(ask)"):
         with torch.inference_mode():
             out = decoder.model(input_ids=ids, attention_mask=mask, logits_to_keep=1, use_cache=False)
-        both = out.logits[:, -1, [yes[parting], no[parting]]].float()
+        both = out.logits[:, -1, [tokens.yes, tokens.no]].float()
         p_ask[rows] = torch.softmax(both, dim=-1)[:, 0].cpu().numpy()
     return p_ask
 
@@ -224,6 +222,10 @@ class _Decoder:
     def ids(self, text: str) -> list[int]:
         """Tokenize text as it stands."""
         return token_ids(self._tokenizer, text)
+
+    def decision(self) -> DecisionTokens:
+        """Give the tokens that decide."""
+        return decision_tokens(self._tokenizer)
 
     def start(self, prompt: Sequence[Message], reply: Sequence[int] = ()) -> list[int]:
         """Tokenize a prompt, followed by a reply that was begun."""
