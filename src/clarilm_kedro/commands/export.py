@@ -10,13 +10,14 @@ from kedro.io.core import DatasetError
 from clarilm_kedro.commands.common import clarilm, env_option, params_option, project_context
 from clarilm_kedro.errors import ClarilmError
 
-_TRAINED = ("clarilm", "clarilm_sft", "sft_full", "sft_ql", "sft_in3", "fm_log")
+#: Adapters that the pipelines train; the first is exported where none is named.
+TRAINED = ("clarilm", "clarilm_sft", "sft_full", "sft_ql", "sft_in3", "fm_log")
 _BASE = "base"
 
 
 @clarilm.command(name="export")
 @click.option(
-    "--variant", type=click.Choice([*_TRAINED, _BASE]), default=_TRAINED[0], help="The adapter.", show_default=True
+    "--variant", type=click.Choice([*TRAINED, _BASE]), default=TRAINED[0], help="The adapter.", show_default=True
 )
 @click.option(
     "--format", "kind", type=click.Choice(["merged", "gguf", "lora-gguf"]), required=True, help="See docs/export.md."
