@@ -43,6 +43,7 @@ def test_the_variants_are_those_that_are_trained() -> None:
     assert set(TRAINED) == {*VARIANTS, "fm_log"}
 
 
+@pytest.mark.slow
 def test_an_adapter_of_the_store_is_exported(project_with_a_base: Path, tmp_path: Path) -> None:
     models = project_with_a_base / "data" / "06_models"
     trained = adapter_on(project_with_a_base / "tiny", tmp_path / "adapter")

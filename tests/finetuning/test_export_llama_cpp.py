@@ -24,6 +24,8 @@ from finetuning.conftest import CLEAR, VAGUE
 pytest.importorskip("xllamacpp")
 
 QUESTIONS = [*VAGUE, *CLEAR, "Is it  25 or 1,250 euros?\n\n\tWhich  one – the “old” one? 日本"]
+# llama.cpp keeps keys and values in float16.
+APART = 2e-3
 COLD = SamplingOptions(k=1, temperature=1e-6, max_new_tokens=24)
 
 
@@ -91,13 +93,13 @@ def test_merged_and_as_a_lora_on_its_base_it_says_what_transformers_says(
     with served(tmp_path, merged) as url:
         assert [said(url, question) for question in QUESTIONS] == expected
         assert [p_ask(url, tmp_path / "gguf", question) for question in QUESTIONS] == pytest.approx(
-            list(probabilities), abs=1e-4
+            list(probabilities), abs=APART
         )
     lora = tmp_path / "lora" / "clarilm-lora-f32.gguf"
     with served(tmp_path, base, lora) as url:
         assert [said(url, question) for question in QUESTIONS] == expected
         assert [p_ask(url, tmp_path / "lora", question) for question in QUESTIONS] == pytest.approx(
-            list(probabilities), abs=1e-4
+            list(probabilities), abs=APART
         )
     with served(tmp_path, base) as url:
         assert [said(url, question) for question in QUESTIONS] != expected, "the base model alone says something else"
