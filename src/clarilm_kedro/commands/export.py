@@ -5,7 +5,6 @@ from typing import Any, cast
 
 import click
 from kedro.framework.context import KedroContext
-from kedro.io.core import DatasetError
 
 from clarilm_kedro.commands.common import clarilm, env_option, params_option, project_context
 from clarilm_kedro.errors import ClarilmError
@@ -66,10 +65,9 @@ def _exportable(context: KedroContext, variant: str) -> Any:
     if variant == _BASE:
         return Exportable(variant, base, None, threshold)
     run = f"`kedro run --pipeline={'cfd' if variant == 'fm_log' else 'training'}`"
-    try:
-        trained = catalog.load(f"{variant}_adapter")
-    except DatasetError as error:
-        raise click.ClickException(f"There is no adapter of {variant} yet: {run} trains it.") from error
+    if not catalog.exists(f"{variant}_adapter"):
+        raise click.ClickException(f"There is no adapter of {variant} yet: {run} trains it.")
+    trained = catalog.load(f"{variant}_adapter")
     if trained.path is None:
         raise click.ClickException(f"{variant} was not trained: {trained.report.get('reason', '')} {run} trains it.")
     return Exportable(variant, base, trained.path, threshold)
