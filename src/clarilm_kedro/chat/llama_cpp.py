@@ -29,11 +29,12 @@ _STOP_SECONDS = 10.0
 _TAIL_CHARS = 500
 
 
-def gguf_path(gguf: str) -> Path:
+def gguf_path(gguf: str, option: str = "gguf") -> Path:
     """Find a GGUF file.
 
     Args:
         gguf: A path, or a packaged model.
+        option: The server's option that names it, for the error.
 
     Returns:
         The file.
@@ -43,7 +44,7 @@ def gguf_path(gguf: str) -> Path:
     """
     path = packaged_path(gguf) if gguf.startswith(PREFIX) else Path(gguf).expanduser()
     if not path.is_file():
-        raise ClarilmError(f"There is no GGUF file {path}: check the option server.gguf.")
+        raise ClarilmError(f"There is no GGUF file {path}: check the option server.{option}.")
     return path
 
 
@@ -77,6 +78,7 @@ class LlamaCppServer:
         log.parent.mkdir(parents=True, exist_ok=True)
         settings = {
             "gguf": str(path),
+            "lora": str(gguf_path(self._options.lora, "lora")) if self._options.lora else None,
             # llama.cpp divides its context between the slots.
             "n_ctx": self._options.n_ctx * self._options.slots,
             "slots": self._options.slots,

@@ -21,6 +21,10 @@ def main() -> None:
 
     params = xllamacpp.CommonParams()
     params.model.path = settings["gguf"]
+    if settings["lora"]:
+        adapter = xllamacpp.CommonAdapterLoraInfo()
+        adapter.path, adapter.scale = settings["lora"], 1.0
+        params.lora_adapters = [adapter]
     params.n_ctx = settings["n_ctx"]
     params.n_parallel = settings["slots"]
     params.cpuparams.n_threads = settings["threads"]

@@ -24,6 +24,9 @@ class LlamaCppOptions(Options):
 
     kind: Literal["llama_cpp"]
     gguf: str = Field("packaged:smollm2", description="path of a GGUF file, or a packaged model")
+    lora: str | None = Field(
+        default=None, description="path of a LoRA adapter as a GGUF file, put on the model as it runs"
+    )
     slots: int = Field(4, ge=1, description="requests answered at the same time")
     n_ctx: int = Field(4096, ge=256, description="tokens of prompt and reply together, per slot")
     threads: int | None = Field(None, ge=1, description="threads for generation; null takes every core")

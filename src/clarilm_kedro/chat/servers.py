@@ -82,7 +82,8 @@ def weights_identity(options: SampleServerOptions | LlamaCppOptions) -> str:
         options: The server's configuration.
 
     Returns:
-        Name and size of a GGUF file; for the scripted teacher a hash over the sample world and the teacher's code.
+        Name and size of a GGUF file, with the hash of a LoRA beside it; for the scripted teacher a hash over the sample
+        world and the teacher's code.
 
     Raises:
         ClarilmError: The file or folder is not there.
@@ -91,7 +92,11 @@ def weights_identity(options: SampleServerOptions | LlamaCppOptions) -> str:
         from clarilm_kedro.chat.llama_cpp import gguf_path
 
         path = gguf_path(options.gguf)
-        return f"{path.name}:{path.stat().st_size}"
+        name = f"{path.name}:{path.stat().st_size}"
+        if options.lora is None:
+            return name
+        # One trained anew has the same size.
+        return f"{name}+{hashlib.sha256(gguf_path(options.lora, 'lora').read_bytes()).hexdigest()}"
     if not options.world_dir.is_dir():
         raise ClarilmError(f"There is no sample world in {options.world_dir}: check the option server.world_dir.")
     code = Path(str(files(_SAMPLE_PACKAGE)))

@@ -2,10 +2,10 @@
 
 import click
 
-from clarilm_kedro.commands import ask, looking, plan, push, shipped, store, viz_site
+from clarilm_kedro.commands import ask, export, looking, plan, push, shipped, store, viz_site
 from clarilm_kedro.commands.common import clarilm
 
-__all__ = ["ask", "commands", "looking", "plan", "push", "shipped", "store", "viz_site"]
+__all__ = ["ask", "commands", "export", "looking", "plan", "push", "shipped", "store", "viz_site"]
 
 
 @click.group(name="clarilm")

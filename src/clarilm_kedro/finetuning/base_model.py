@@ -78,6 +78,19 @@ def ready_base_model(spec: BaseModelSpec) -> Path:
     return Path(source)
 
 
+def gguf_source(spec: BaseModelSpec) -> Path | None:
+    """Find the GGUF file that a base model comes from.
+
+    Args:
+        spec: The base model.
+
+    Returns:
+        The file; None of a folder or a hub model.
+    """
+    path = _path_of(spec)
+    return path if path.is_file() and path.suffix == ".gguf" else None
+
+
 def load_config(spec: BaseModelSpec) -> Any:
     """Load the base model's configuration alone; of a GGUF file its header is read and nothing is written.
 
@@ -92,9 +105,9 @@ def load_config(spec: BaseModelSpec) -> Any:
     """
     from transformers import AutoConfig
 
-    path = _path_of(spec)
+    path = gguf_source(spec)
     with _explained(spec), quiet_transformers():
-        if path.is_file() and path.suffix == ".gguf":
+        if path:
             return AutoConfig.from_pretrained(str(path.parent), gguf_file=path.name)
         return AutoConfig.from_pretrained(str(ready_base_model(spec)))
 

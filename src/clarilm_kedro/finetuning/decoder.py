@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tqdm.auto import tqdm
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, load_for_inference
-from clarilm_kedro.finetuning.encoding import render_prompt, token_ids
+from clarilm_kedro.finetuning.encoding import decision_tokens, render_prompt, token_ids
 from clarilm_kedro.finetuning.template import Message, decision
 from clarilm_kedro.text.hashing import stable_id
 
@@ -80,14 +80,12 @@ class Decoder:
         import torch
 
         p_ask = np.zeros(len(prompts))
-        yes, no = (self.ids(decision(asks) + "\n") for asks in (True, False))
-        # Where Yes and No part: after ":" in most vocabularies, after a space of its own in some.
-        parting = next(at for at, (a, b) in enumerate(zip(yes, no, strict=False)) if a != b)
-        starts = [self.start(prompt, yes[:parting]) for prompt in prompts]
+        tokens = decision_tokens(self._tokenizer)
+        starts = [self.start(prompt, tokens.before) for prompt in prompts]
         for rows, ids, mask in self.batches(starts, "P(ask)"):
             with torch.inference_mode():
                 out = self.model(input_ids=ids, attention_mask=mask, logits_to_keep=1, use_cache=False)
-            both = out.logits[:, -1, [yes[parting], no[parting]]].float()
+            both = out.logits[:, -1, [tokens.yes, tokens.no]].float()
             p_ask[rows] = torch.softmax(both, dim=-1)[:, 0].cpu().numpy()
         return p_ask
 

@@ -1,7 +1,9 @@
 """A full disk, in whatever words a library says it."""
 
 import errno
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +39,20 @@ def room_needed(name: str, folder: Path) -> Iterator[None]:
             f"{name}: no room is left in {folder} for rows, a checkpoint or the adapter. Free some, or set "
             "training.launch.work_dir to another disk; the next run goes on from the last whole checkpoint."
         ) from error
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Tell that a file will not fit before it is written.
+
+    Args:
+        folder: Where it will lie.
+        needed: Its bytes.
+
+    Raises:
+        OSError: ENOSPC, as if it had been tried; its text names the gigabytes.
+    """
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, f"{needed / 1e9:.2f} GB would be needed", os.fspath(folder))
 
 
 def is_full(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from clarilm_kedro.errors import ClarilmError
-from clarilm_kedro.finetuning.template import Message
+from clarilm_kedro.finetuning.template import Message, decision
 
 _BREAK = "\u200b"  # zero-width space
 
@@ -37,6 +37,28 @@ def render_prompt(tokenizer: Any, messages: Sequence[Message]) -> str:
 def token_ids(tokenizer: Any, text: str) -> list[int]:
     """Tokenize text as it stands."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+class DecisionTokens(NamedTuple):
+    """Where the reply decides: the tokens before, and the two that part there."""
+
+    before: list[int]
+    yes: int
+    no: int
+
+
+def decision_tokens(tokenizer: Any) -> DecisionTokens:
+    """Find where the decision lines Yes and No part: after ":" in most vocabularies, after a space of its own in some.
+
+    Args:
+        tokenizer: The model's.
+
+    Returns:
+        Token ids.
+    """
+    yes, no = (token_ids(tokenizer, decision(asks) + "\n") for asks in (True, False))
+    parting = next(at for at, (a, b) in enumerate(zip(yes, no, strict=False)) if a != b)
+    return DecisionTokens(yes[:parting], yes[parting], no[parting])
 
 
 def encode(tokenizer: Any, prompt: Sequence[Message], completion: str) -> Encoded:

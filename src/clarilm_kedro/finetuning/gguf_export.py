@@ -3,22 +3,24 @@
 Sizes, tokens and chat template are written from what transformers holds, also where the base model came from a GGUF
 file itself: the file is to behave as the model that was trained, whose tokens transformers has made. The keys and the
 layout are those of https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+
+What decodes for a pipeline is written by :func:`export_gguf`; what people take away, with the metadata of a GGUF base
+copied into it, by :mod:`clarilm_kedro.finetuning.exporting`.
 """
 
-import errno
 import hashlib
 import json
 import logging
 import os
 import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec, identity, load_merged, load_tokenizer
-from clarilm_kedro.finetuning.gguf_tokens import write_tokens
+from clarilm_kedro.finetuning.disk import check_room, is_full
+from clarilm_kedro.finetuning.gguf_tokens import NotForGgufError, write_tokens
 from clarilm_kedro.finetuning.jobs import adapter_digest
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,8 @@ logger = logging.getLogger(__name__)
 Weights = Literal["f32", "f16", "q8_0"]
 
 _VERSION = 1  # of what is written; part of the file's name
-_ARCHITECTURE = "llama"
+#: As llama.cpp calls it.
+ARCHITECTURE = "llama"
 # Metadata and padding, at most: some 50,000 tokens and merges take 3 MB, 130,000 take 10.
 _HEADER_BYTES = 32 * 2**20
 
@@ -90,12 +93,15 @@ def export_gguf(spec: BaseModelSpec, adapter: Path | None, weights: Weights, fol
         logger.info("Writing %s; this happens once.", path)
         partial = path.with_name(f".{path.name}-partial")
         try:
-            _write(spec, adapter, weights, partial)
+            write_gguf(spec, adapter, weights, partial)
             os.replace(partial, path)
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            if not is_full(error):
                 raise
-            raise _no_room(partial, "more") from error
+            raise ClarilmError(
+                f"There is no room for a GGUF file in {folder}: {error.strerror}. Free some, set decoding.folder to "
+                "another disk, or decoding.weights to q8_0."
+            ) from error
         finally:
             partial.unlink(missing_ok=True)
     return path
@@ -107,19 +113,39 @@ class _Tensor(NamedTuple):
     format: Any
 
 
-def _write(spec: BaseModelSpec, adapter: Path | None, weights: Weights, partial: Path) -> None:
+def write_gguf(
+    spec: BaseModelSpec,
+    adapter: Path | None,
+    weights: Weights,
+    file: Path,
+    describe: Callable[[Any], None] | None = None,
+) -> None:
+    """Write the file itself, in place.
+
+    Args:
+        spec: The base model; of the LLaMA architecture.
+        adapter: Folder of its LoRA adapter; None for the base model as it is.
+        weights: Number format.
+        file: Where to.
+        describe: Is given the ``gguf.GGUFWriter`` once the metadata stands in it, to add to it or change it.
+
+    Raises:
+        NotForGgufError: Another architecture, or a tokenizer that llama.cpp cannot be told.
+        ClarilmError: An adapter of another base model.
+        OSError: There is no room on the disk.
+    """
     import gguf
     from gguf.quants import quantize
 
     model = load_merged(spec, adapter)
     tensors = list(_tensors(model, spec.source, weights))
     needed = sum(_bytes(tensor) for tensor in tensors) + _HEADER_BYTES
-    if shutil.disk_usage(partial.parent).free < needed:
-        raise _no_room(partial, f"{needed / 1e9:.2f} GB")
-    writer = gguf.GGUFWriter(partial, _ARCHITECTURE)
+    check_room(file.parent, needed)
+    writer = gguf.GGUFWriter(file, ARCHITECTURE)
     try:
-        _write_sizes(writer, model.config, spec.source)
-        write_tokens(writer, load_tokenizer(spec), model.config.vocab_size, spec.source)
+        write_metadata(writer, spec, model.config)
+        if describe:
+            describe(writer)
         for tensor in tensors:
             writer.add_tensor_info(
                 tensor.name, tensor.values.shape, tensor.values.dtype, _bytes(tensor), raw_dtype=tensor.format
@@ -133,12 +159,45 @@ def _write(spec: BaseModelSpec, adapter: Path | None, weights: Weights, partial:
         writer.close()
 
 
+def write_metadata(writer: Any, spec: BaseModelSpec, config: Any) -> None:
+    """Write sizes, tokens and chat template as transformers holds them.
+
+    Args:
+        writer: A ``gguf.GGUFWriter``.
+        spec: The base model.
+        config: Its configuration.
+
+    Raises:
+        NotForGgufError: It cannot be told to llama.cpp.
+    """
+    _write_sizes(writer, config, spec.source)
+    write_tokens(writer, load_tokenizer(spec), config.vocab_size, spec.source)
+
+
+def check_architecture(config: Any, source: str) -> None:
+    """Refuse what is no LLaMA.
+
+    Args:
+        config: The base model's configuration.
+        source: Its name, for the error.
+
+    Raises:
+        NotForGgufError: It is none.
+    """
+    activation = getattr(config, "hidden_act", "no activation named")
+    if config.model_type != ARCHITECTURE or activation != "silu":
+        raise NotForGgufError(
+            f"The base model '{source}' is of the architecture {config.model_type} ({activation}); GGUF files are "
+            "written of LLaMA models only."
+        )
+
+
 def _write_sizes(writer: Any, config: Any, source: str) -> None:
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type", "default") != "default":
-        raise ClarilmError(
+        raise NotForGgufError(
             f"The base model '{source}' scales its positions (rope_type {rope['rope_type']}), which is not written to "
-            "GGUF here. Set decoding.engine to transformers."
+            "GGUF here."
         )
     heads = config.num_attention_heads
     head = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -163,30 +222,33 @@ def _tensors(model: Any, source: str, weights: Weights) -> Iterator[_Tensor]:
     import gguf
 
     config = model.config
-    if config.model_type != _ARCHITECTURE or config.hidden_act != "silu":
-        raise ClarilmError(
-            f"The base model '{source}' is of the architecture {config.model_type} ({config.hidden_act}); GGUF files "
-            "are written of LLaMA models only. Set decoding.engine to transformers."
-        )
+    check_architecture(config, source)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
     for name, values in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue  # llama.cpp takes the embedding where there is no output head
         known = names.get_name(name, try_suffixes=(".weight",))
         if known is None:
-            raise ClarilmError(
-                f"The base model '{source}' holds {name}, which llama.cpp's LLaMA does not know. Set decoding.engine "
-                "to transformers."
-            )
-        array = values.detach().float().numpy()
-        for part, heads in (("q_proj", config.num_attention_heads), ("k_proj", config.num_key_value_heads)):
-            if name.endswith(f"{part}.weight"):
-                array = _rotated(array, heads)
+            raise NotForGgufError(f"The base model '{source}' holds {name}, which llama.cpp's LLaMA does not know.")
+        array = rotated(name.removesuffix(".weight"), values.detach().float().numpy(), config)
         yield _Tensor(known, array, _format(array, weights))
 
 
-def _rotated(values: Any, heads: int) -> Any:
-    """Order a head's rows as llama.cpp rotates them: in neighbouring pairs, where transformers pairs its two halves."""
+def rotated(module: str, values: Any, config: Any) -> Any:
+    """Order rows as llama.cpp rotates them: in neighbouring pairs, where transformers pairs the two halves of a head.
+
+    Args:
+        module: Name of the linear layer; those of queries and keys are rotated, others left as they are.
+        values: Array [outputs, ...]: its weights, or the B of a LoRA on it.
+        config: The model's configuration.
+
+    Returns:
+        An array of the same shape.
+    """
+    kinds = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    heads = kinds.get(module.rpartition(".")[2])
+    if heads is None:
+        return values
     rows, columns = values.shape
     halves = values.reshape(heads, 2, rows // heads // 2, columns)
     return halves.swapaxes(1, 2).reshape(rows, columns)
@@ -207,10 +269,3 @@ def _bytes(tensor: _Tensor) -> int:
 
     block, size = GGML_QUANT_SIZES[tensor.format]
     return int(tensor.values.size // block * size)
-
-
-def _no_room(partial: Path, needed: str) -> ClarilmError:
-    return ClarilmError(
-        f"There is no room for a GGUF file in {partial.parent}: {needed} would be needed. Free some, set "
-        "decoding.folder to another disk, or decoding.weights to q8_0."
-    )

@@ -14,6 +14,21 @@ _LLAMA_3_PATTERN = (
 )
 
 
+class NotForGgufError(ClarilmError):
+    """A base model that is not written to GGUF here.
+
+    Args:
+        reason: What about it, as a sentence.
+
+    Attributes:
+        reason: That sentence; the error's text also says what a pipeline does instead.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason} Set decoding.engine to transformers.")
+        self.reason = reason
+
+
 def write_tokens(writer: Any, tokenizer: Any, vocab_size: int, source: str) -> None:
     """Write vocabulary, merges, special tokens and chat template.
 
@@ -24,7 +39,7 @@ def write_tokens(writer: Any, tokenizer: Any, vocab_size: int, source: str) -> N
         source: Name of the base model, for errors.
 
     Raises:
-        ClarilmError: It is no byte-level BPE, or splits text in a way that llama.cpp has no name for.
+        NotForGgufError: It is no byte-level BPE, or splits text in a way that llama.cpp has no name for.
     """
     from gguf import TokenType
 
@@ -69,7 +84,5 @@ def _splitting(pre_tokenizer: dict[str, Any] | None, source: str) -> str:
     raise _unknown(source, f"it splits text by {json.dumps(pre_tokenizer)[:300]}")
 
 
-def _unknown(source: str, why: str) -> ClarilmError:
-    return ClarilmError(
-        f"The tokenizer of '{source}' cannot be written to a GGUF file: {why}. Set decoding.engine to transformers."
-    )
+def _unknown(source: str, why: str) -> NotForGgufError:
+    return NotForGgufError(f"The tokenizer of '{source}' cannot be written to a GGUF file: {why}.")
