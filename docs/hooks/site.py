@@ -54,6 +54,11 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     )
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """Take the roles that Sphinx would read (``:class:``) off the names in docstrings."""
+    return re.sub(r":(?:class|func|meth|mod|attr|data|exc):(?=\s*<code>)", "", html)
+
+
 def on_post_build(config: MkDocsConfig) -> None:
     """Refuse a site that would fetch a script, a style, a font or an image from another machine.
 
