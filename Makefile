@@ -14,7 +14,8 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 # MLflow warns about a class of kedro-mlflow at every import.
 export PYTHONWARNINGS := ignore::UserWarning:mlflow.pyfunc.utils.data_validation
 
-.PHONY: help install run test test-all lint docs viz viz-build mlflow clean
+.PHONY: help install run test test-all lint viz mlflow clean
+.PHONY: docs viz-build
 
 help:
 	@echo "make run       install, run the five pipelines on the sample world, print the results"

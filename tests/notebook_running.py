@@ -17,5 +17,5 @@ def outputs_of_notebook(path: Path, folder: Path) -> list[dict[str, Any]]:
     # Sockets of the file system: no port is opened.
     manager = AsyncKernelManager(transport="ipc")
     client = nbclient.NotebookClient(notebook, km=manager, timeout=300, resources={"metadata": {"path": str(folder)}})
-    client.execute()
+    client.execute(cleanup_kc=True)
     return [dict(each["data"]) for cell in notebook.cells for each in cell.get("outputs", ()) if "data" in each]

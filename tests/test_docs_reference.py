@@ -117,7 +117,7 @@ def test_the_paper_map_has_every_step_that_asks_or_trains(project: Path) -> None
         if set(node.inputs) & {"chat_llm", "reasoning_llm", "base_model"}
     }
     assert len(steps) > 8
-    assert {name for name in steps if f"`{name}`" not in text} == {"calibrate_ask_threshold"}  # not in the paper
+    assert {name for name in steps if f"`{name}`" not in text} == set()
 
 
 @pytest.mark.parametrize("name", ["01_sessions_and_facets", "02_annotations", "03_compare_lora_runs"])

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from clarilm_kedro.commands import commands
 from notebook_running import outputs_of_notebook
-from project_copy import PROJECT, copy_of_the_project
+from project_copy import copy_of_the_project
 from reconciliation import unbalanced
 
 pytestmark = pytest.mark.slow
@@ -170,9 +170,9 @@ def test_the_audit_is_printed(finished: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("name", ["01_sessions_and_facets", "02_annotations", "03_compare_lora_runs"])
-def test_the_notebooks_run(finished: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_the_notebooks_run(project: Path, finished: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("KEDRO_ENV", "test")
-    outputs = outputs_of_notebook(PROJECT / "notebooks" / f"{name}.ipynb", finished)
+    outputs = outputs_of_notebook(project / "notebooks" / f"{name}.ipynb", finished)
     assert any("image/png" in each for each in outputs)
     assert any("<table" in each.get("text/html", "") for each in outputs)
 
