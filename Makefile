@@ -15,7 +15,6 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PYTHONWARNINGS := ignore::UserWarning:mlflow.pyfunc.utils.data_validation
 
 .PHONY: help install run test test-all lint viz mlflow clean
-.PHONY: docs viz-build
 
 help:
 	@echo "make run       install, run the five pipelines on the sample world, print the results"
@@ -63,6 +62,7 @@ lint: install
 	$(BIN)/mypy
 
 # Every warning is an error: broken links, missing anchors, pages that no menu lists, docstrings that name no argument.
+.PHONY: docs viz-build
 docs: install $(VENV)/docs viz-build
 	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
