@@ -20,8 +20,9 @@ export PYTHONWARNINGS := ignore::UserWarning:mlflow.pyfunc.utils.data_validation
 help:
 	@echo "make run       install, run the five pipelines on the sample world, print the results"
 	@echo "make test      install, run the quick tests"
-	@echo "make test-all  also the slow, Spark and browser tests"
+	@echo "make test-all  also the slow, Spark, browser, notebook and docs tests"
 	@echo "make lint      ruff (lint and format) and mypy"
+	@echo "make docs      build the documentation into site/, with a static kedro-viz; fails on a broken link"
 	@echo "make viz       kedro-viz on http://127.0.0.1:4141"
 	@echo "make viz-build static kedro-viz site in build/viz"
 	@echo "make mlflow    MLflow UI on http://127.0.0.1:5055"
@@ -50,13 +51,22 @@ $(VENV)/spark: $(VENV)/installed requirements-spark.lock
 	$(BIN)/python -m pip install --quiet -r requirements-spark.lock
 	touch $@
 
-test-all: install $(VENV)/spark
+$(VENV)/docs: $(VENV)/installed requirements-docs.lock
+	$(BIN)/python -m pip install --quiet -r requirements-docs.lock
+	touch $@
+
+test-all: install $(VENV)/spark $(VENV)/docs
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every warning is an error: broken links, missing anchors, pages that no menu lists, docstrings that name no argument.
+.PHONY: docs viz-build
+docs: install $(VENV)/docs viz-build
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
 viz: install
 	$(KEDRO) viz run --host 127.0.0.1 --port 4141

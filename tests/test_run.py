@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from clarilm_kedro.commands import commands
 from network import only_loopback, without_network
+from notebook_running import outputs_of_notebook
 from project_copy import copy_of_the_project
 from reconciliation import unbalanced
 
@@ -209,6 +210,14 @@ def test_the_audit_is_printed(finished: Path, monkeypatch: pytest.MonkeyPatch) -
     told = command(finished, monkeypatch, "audit", "--env", "test")
     assert "Chat model: sample-teacher (scripted)" in told
     assert "R@10" in told
+
+
+@pytest.mark.parametrize("name", ["01_sessions_and_facets", "02_annotations", "03_compare_lora_runs"])
+def test_the_notebooks_run(project: Path, finished: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("KEDRO_ENV", "test")
+    outputs = outputs_of_notebook(project / "notebooks" / f"{name}.ipynb", finished)
+    assert any("image/png" in each for each in outputs)
+    assert any("<table" in each.get("text/html", "") for each in outputs)
 
 
 def test_a_plan_before_any_run_is_an_estimate(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,11 +34,11 @@ def summarise_preferences(
         Columns section, group, measure, value, n. The sections:
 
         - ``chosen_of_pairs``, ``chosen_of_questions``: counts and shares of r+ by source (answer, log, llm, or both, a
-          facet that both found), as in the paper's 48,721 / 21,975 / 56,786.
+            facet that both found), as in the paper's 48,721 / 21,975 / 56,786.
         - ``pairs_by_type``: counts and shares of the three types.
         - ``win_rate``: chosen per candidate offered, by source; shares alone reward the source that offers more.
         - ``position``: share of votes for the candidate at that place of the list, beside the share that a choice
-          without regard to places would give it (``expected``).
+            without regard to places would give it (``expected``).
         - ``length_gap``: mean words and characters of r+ minus r- by type; DPO learns a length where it is large.
         - ``balance``: share of questions whose r+ asks, over all and by split.
         - ``agreement``: mean share of votes for the chosen candidate, and share of unanimous questions.
