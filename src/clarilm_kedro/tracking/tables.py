@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-#: Rows of an MLflow table: it is one JSON file that the browser loads whole.
-MAX_ROWS = 10_000
+#: Rows of an MLflow table: it is one JSON file that the browser loads whole (docs/decisions.md).
+MAX_ROWS = 2_000
 
 # MLflow's rules for names, mlflow/utils/validation.py: these characters, no path that leads elsewhere, 250 of them.
 _NOT_IN_NAMES = re.compile(r"[^\w\-./: ]")
