@@ -16,8 +16,8 @@ from clarilm_kedro.config import ChainedConfigLoader
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.pipeline_registry import register_pipelines
 
-PIPELINES = ("ingestion", "cfd", "ofs", "training", "evaluation", "audit", "recall")
-BESIDE = ("download", "published", "judge")
+PIPELINES = ("ingestion", "cfd", "ofs", "training", "evaluation", "audit", "recall", "release")
+BESIDE = ("download", "published", "judge", "inference")
 
 
 @pytest.fixture(scope="module")

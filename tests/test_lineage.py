@@ -67,7 +67,7 @@ def test_prompts_chat_models_and_files_stand_outside_the_boxes(graphs: tuple[dic
     top = {known[child.id].name for child in answers["__default__"].modular_pipelines["__root__"].children}
     assert {"chat_llm", "reasoning_llm", "extraction_prompt", "annotation_prompt", "sharegpt", "wildchat"} <= top
     # What one pipeline alone uses is inside its box.
-    assert not top & {"conversations", "clarifications", "candidates", "predictions", "row_scores"}
+    assert not top & {"conversations", "extraction_replies", "candidates", "predictions", "row_scores"}
 
 
 def test_layers_hold_in_the_collapsed_graph_of_every_pipeline(

@@ -96,13 +96,17 @@ def data_facts(teacher: str = "gpt-4o", rows: int = 3) -> DataFacts:
         ("balance", "all", "ask_share", 0.25),
         ("agreement", "all", "unanimous", 1.0),
     ]
+    summary = [
+        ("step", "annotations", 40, float("nan"), teacher),
+        ("step", "answers", 0, float("nan"), ""),
+        ("table", "sft_train", 3 * rows, 1 / 3, teacher),
+        ("table", "preferences", 0, float("nan"), ""),
+    ]
     return DataFacts(
-        tables={"sft (train)": pd.DataFrame({"asks": [True, False, False] * rows}), "preferences": pd.DataFrame()},
         log_statistics=pd.DataFrame([{"source": "wildchat", "stage": "read", "sessions": 838_000}]),
-        counts={"questions annotated": 40},
+        data_summary=pd.DataFrame(summary, columns=["kind", "name", "rows", "ask_share", "teachers"]),
         preference_statistics=pd.DataFrame(statistics, columns=["section", "group", "measure", "value"]),
         leakage_summary=pd.DataFrame(columns=["train_table", "test_set", "method", "action", "n"]),
-        teachers={"annotation": (teacher,), "answers": ()},
         sources=SOURCES,
     )
 
@@ -116,12 +120,12 @@ def test_the_hub_reads_the_data_cards_front_matter(rows: int, size: str) -> None
 def test_the_data_card_holds_what_a_user_must_know() -> None:
     card = write_data_card(data_facts(), options())
     for expected in (
-        "| sft (train) | 9 | 33.3 % |",
+        "| sft, train | 9 | 33.3 % |",
         "| preferences | 0 | - |",
         "| sessions of wildchat, read | 838,000 |",
         "| FM-LOG | 10 | 25.0 % |",
         "A clarification was chosen for 25.0 % of the questions. All votes agreed on 100.0 % of them.",
-        "annotation: gpt-4o; answers: none",
+        "annotations: gpt-4o; answers: none",
         "none was found",
         "users' own words",
     ):

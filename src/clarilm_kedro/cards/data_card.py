@@ -1,5 +1,6 @@
 """The data card: what the dataset holds, where it comes from, under which terms, and what is wrong with it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,27 +16,39 @@ from clarilm_kedro.tables import records
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
+_TITLES = {
+    "clarifications": "clarifications extracted from the logs",
+    "seed_questions": "questions of the logs kept, Q^L",
+    "synthetic_questions": "questions written, Q^G",
+    "facets": "facets after fusion",
+    "answers": "direct answers",
+    "annotations": "questions annotated by the reasoning model",
+    "sft_train": "sft, train",
+    "validation": "sft, validation",
+}
+
+
 @dataclass(frozen=True)
 class DataFacts:
     """What a data card is written from.
 
     Attributes:
-        tables: Name of a published table -> its rows.
         log_statistics: Sessions read, rejected and kept (section 4.1, Table 1).
-        counts: What was made on the way -> number of rows, in order.
+        data_summary: ``kind`` (step or table), ``name``, ``rows``, ``ask_share``, ``teachers`` of what was made.
         preference_statistics: Sources of chosen replies, balance, agreement.
         leakage_summary: What the leak guard found.
-        teachers: Stage -> names of the models that wrote or chose.
         sources: The public sources, as ``sources.yml`` lists them.
     """
 
-    tables: Mapping[str, pd.DataFrame]
     log_statistics: pd.DataFrame
-    counts: Mapping[str, int]
+    data_summary: pd.DataFrame
     preference_statistics: pd.DataFrame
     leakage_summary: pd.DataFrame
-    teachers: Mapping[str, tuple[str, ...]]
     sources: Mapping[str, Mapping[str, Any]]
+
+    def made(self, kind: str) -> list[dict[str, Any]]:
+        """Give the rows of the summary of one kind."""
+        return [row for row in records(self.data_summary) if row["kind"] == kind]
 
 
 def write_data_card(facts: DataFacts, options: CardOptions) -> str:
@@ -48,18 +61,18 @@ def write_data_card(facts: DataFacts, options: CardOptions) -> str:
     Returns:
         The card.
     """
-    named = sorted({name for names in facts.teachers.values() for name in names})
+    teachers = [str(name) for name in facts.data_summary["teachers"]]
     body = render(
         "data_card.md.jinja",
-        scripted=says_scripted(named),
+        scripted=says_scripted(teachers),
         tables=markdown_table(
             ("table", "rows", "that ask"),
-            [(name, f"{len(table):,}", _asking(table)) for name, table in facts.tables.items()],
+            [(_title(row), f"{row['rows']:,}", _asking(row["ask_share"])) for row in facts.made("table")],
         ),
         funnel=_funnel(facts),
         chosen=_chosen(facts.preference_statistics),
         balance=_balance(facts.preference_statistics),
-        teachers="; ".join(f"{stage}: {', '.join(names) or 'none'}" for stage, names in facts.teachers.items()),
+        teachers="; ".join(f"{row['name']}: {row['teachers'] or 'none'}" for row in facts.made("step")),
         sources=sources_table(options, facts.sources),
         leakage=leakage_told(records(facts.leakage_summary)),
         languages=", ".join(options.language),
@@ -70,7 +83,7 @@ def write_data_card(facts: DataFacts, options: CardOptions) -> str:
 def _front_matter(facts: DataFacts, options: CardOptions) -> str:
     from huggingface_hub import DatasetCardData
 
-    rows = sum(len(table) for table in facts.tables.values())
+    rows = sum(row["rows"] for row in facts.made("table"))
     data = DatasetCardData(
         language=list(options.language),
         license=options.license,
@@ -82,9 +95,12 @@ def _front_matter(facts: DataFacts, options: CardOptions) -> str:
     return f"---\n{data.to_yaml()}\n---\n\n"
 
 
-def _asking(table: pd.DataFrame) -> str:
-    column = next((name for name in ("asks", "chosen_asks", "needs_clarification") if name in table), None)
-    return "-" if column is None or table.empty else f"{percent(float(table[column].mean()))} %"
+def _title(row: Mapping[str, Any]) -> str:
+    return _TITLES.get(row["name"], str(row["name"]))
+
+
+def _asking(share: float) -> str:
+    return "-" if math.isnan(share) else f"{percent(share)} %"
 
 
 def _funnel(facts: DataFacts) -> str:
@@ -93,7 +109,8 @@ def _funnel(facts: DataFacts) -> str:
         for row in records(facts.log_statistics)
         if row["stage"] in ("read", "kept") and row["source"] != "total"
     ]
-    return markdown_table(("what", "rows"), [*sessions, *((name, f"{n:,}") for name, n in facts.counts.items())])
+    made = [(_title(row), f"{row['rows']:,}") for row in facts.made("step")]
+    return markdown_table(("what", "rows"), [*sessions, *made])
 
 
 def _chosen(statistics: pd.DataFrame) -> str:

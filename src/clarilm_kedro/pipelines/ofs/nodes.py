@@ -4,6 +4,7 @@ from clarilm_kedro.pipelines.dropping import collect_dropped_questions
 from clarilm_kedro.pipelines.ofs.annotation import accept_annotations, annotate_optimal_facet
 from clarilm_kedro.pipelines.ofs.answers import accept_answers, answer_questions, look_up_log_answers
 from clarilm_kedro.pipelines.ofs.candidates import build_candidates
+from clarilm_kedro.pipelines.ofs.data_summary import summarise_data
 from clarilm_kedro.pipelines.ofs.examples import clean_in3_train, collect_examples
 from clarilm_kedro.pipelines.ofs.leakage import check_leakage, find_leakage
 from clarilm_kedro.pipelines.ofs.preference_statistics import summarise_preferences
@@ -40,6 +41,7 @@ __all__ = [
     "look_up_log_answers",
     "plan_synthesis",
     "select_first_questions",
+    "summarise_data",
     "summarise_preferences",
     "synthesize_questions",
     "tune_clarification",

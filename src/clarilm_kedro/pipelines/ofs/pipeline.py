@@ -198,6 +198,23 @@ def _annotation() -> Pipeline:
                 name="build_preferences",
             ),
             Node(
+                func=nodes.summarise_data,
+                inputs=[
+                    "clarifications",
+                    "seed_questions",
+                    "synthetic_questions",
+                    "facets",
+                    "answers",
+                    "annotations",
+                    "sft_train",
+                    "validation",
+                    "preferences",
+                    "our_test",
+                ],
+                outputs="data_summary",
+                name="summarise_data",
+            ),
+            Node(
                 func=nodes.summarise_preferences,
                 inputs=["annotations", "annotation_votes", "candidates", "preferences"],
                 outputs="preference_statistics",

@@ -19,16 +19,7 @@ CLARILM = "clarilm"
 
 def describe_data(
     log_statistics: pd.DataFrame,
-    clarifications: pd.DataFrame,
-    seed_questions: pd.DataFrame,
-    synthetic_questions: pd.DataFrame,
-    facets: pd.DataFrame,
-    answers: pd.DataFrame,
-    annotations: pd.DataFrame,
-    preferences: pd.DataFrame,
-    sft_train: pd.DataFrame,
-    validation: pd.DataFrame,
-    our_test: pd.DataFrame,
+    data_summary: pd.DataFrame,
     preference_statistics: pd.DataFrame,
     leakage_summary: pd.DataFrame,
     download_sources: dict[str, Any],
@@ -38,16 +29,7 @@ def describe_data(
 
     Args:
         log_statistics: Sessions read, rejected and kept.
-        clarifications: Instances extracted from the logs.
-        seed_questions: Q^L.
-        synthetic_questions: Q^G.
-        facets: Candidates after fusion.
-        answers: Direct answers.
-        annotations: Choices of the reasoning model.
-        preferences: All preference rows.
-        sft_train: Rows for supervised fine-tuning.
-        validation: Rows that fit the threshold.
-        our_test: Held-out annotated questions.
+        data_summary: Counts, shares of asking and teachers of what was made.
         preference_statistics: Sources, balance, agreement.
         leakage_summary: What the leak guard found.
         download_sources: The public sources.
@@ -56,33 +38,7 @@ def describe_data(
     Returns:
         The card.
     """
-    facts = DataFacts(
-        tables={
-            "sft (train)": sft_train,
-            "sft (validation)": validation,
-            "preferences": preferences,
-            "our_test": our_test,
-        },
-        log_statistics=log_statistics,
-        counts={
-            "clarifications extracted from the logs": len(clarifications),
-            "questions of the logs kept, Q^L": len(seed_questions),
-            "questions written, Q^G": len(synthetic_questions),
-            "facets after fusion": len(facets),
-            "questions annotated": len(annotations),
-        },
-        preference_statistics=preference_statistics,
-        leakage_summary=leakage_summary,
-        teachers={
-            "extraction": _teachers(clarifications),
-            "question filter": _teachers(seed_questions),
-            "question writing": _teachers(synthetic_questions),
-            "facets": _teachers(facets),
-            "answers": _teachers(answers),
-            "annotation": _teachers(annotations),
-        },
-        sources=download_sources,
-    )
+    facts = DataFacts(log_statistics, data_summary, preference_statistics, leakage_summary, download_sources)
     return write_data_card(facts, options)
 
 
@@ -153,10 +109,6 @@ def package_assistant(
     }
     teachers = ", ".join(sorted({str(name) for name in mine["teacher"]}))
     return AssistantPackage(spec, model_card, {"base_model": base_model.source, "teacher": teachers, **scores})
-
-
-def _teachers(table: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(sorted({str(name) for name in table["teacher"].dropna() if str(name)}))
 
 
 def _why_not(adapter: TrainedAdapter) -> str:
