@@ -164,6 +164,17 @@ def test_tables_reports_and_pages_are_artifacts(finished: Path) -> None:
     }
 
 
+def test_the_final_model_is_registered_with_its_card(finished: Path) -> None:
+    told = json.loads((finished / "data" / "test" / "08_reporting" / "registered_model.json").read_text())
+    assert (told["status"], told["model_uri"]) == ("registered", "models:/clarilm@champion")
+    version = MlflowClient(f"sqlite:///{finished}/mlflow.db").get_model_version_by_alias("clarilm", "champion")
+    assert version.tags["teacher"] == "sample-teacher"
+    card = (finished / "data" / "test" / "08_reporting" / "model_card.md").read_text()
+    assert "say nothing about real questions" in card
+    assert card.split("\n---\n", 1)[1].strip()[:200] == version.description[:200]
+    assert "sample data" in (finished / "data" / "test" / "08_reporting" / "data_card.md").read_text()
+
+
 def test_a_second_run_buys_nothing_and_gives_the_same_rows(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: read(finished, name) for name in ("annotations", "preferences", "facets")}
     run(finished, monkeypatch, pipeline_names=["ofs"])

@@ -116,6 +116,8 @@ def test_a_missing_registry_is_named_and_not_made(tmp_path: Path) -> None:
     with pytest.raises(ClarilmError, match=r"no model registry yet: .*kedro run"):
         registered_assistant(CHAMPION, f"sqlite:///{tmp_path}/mlflow.db", Path())
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ClarilmError, match="the global `tracking` is false"):
+        registered_assistant(CHAMPION, "", Path())
 
 
 def test_a_model_of_another_kind_is_refused(tracking: str, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def _assistant(context: KedroContext, model: str | None) -> "AssistantSpec":
         from clarilm_kedro.registry.resolving import registered_assistant
 
         tracking = context.mlflow.server.mlflow_tracking_uri  # type: ignore[attr-defined]
-        return registered_assistant(model, str(tracking), base.cache_dir)
+        return registered_assistant(model, str(tracking or ""), base.cache_dir)
     if not catalog.exists("clarilm_adapter") or not catalog.exists("calibrations"):
         raise ClarilmError(
             "There is no trained ClariLM in this store yet: run `kedro run` first, or name a registered model with "

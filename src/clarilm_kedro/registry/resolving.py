@@ -31,6 +31,8 @@ def registered_assistant(uri: str, tracking_uri: str, cache_dir: Path) -> Assist
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    if not tracking_uri:
+        raise ClarilmError("There is no model registry: the global `tracking` is false. Give the address of a store.")
     if tracking_uri.startswith(_SQLITE) and not Path(tracking_uri.removeprefix(_SQLITE)).is_file():
         raise ClarilmError(
             f"There is no model registry yet: {tracking_uri.removeprefix(_SQLITE)} is not there. `kedro run` makes it "
