@@ -46,7 +46,7 @@ def teacher(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def prompt(project: Path, name: str) -> str:
-    return (project / "conf" / "base" / "chat" / "prompts" / f"{name}.jinja").read_text(encoding="utf-8")
+    return (project / "src" / "clarilm_kedro" / "prompts" / f"{name}.jinja").read_text(encoding="utf-8")
 
 
 def candidate(question_id: str, rank: int, facet: str, source: str) -> dict[str, object]:

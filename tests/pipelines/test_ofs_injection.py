@@ -31,7 +31,7 @@ _BLOCKS = re.compile(r"^<([a-z_]+)>\n.*?\n</\1>$", re.MULTILINE | re.DOTALL)
 
 
 def prompt(project: Path, name: str) -> str:
-    return (project / "conf" / "base" / "chat" / "prompts" / f"{name}.jinja").read_text(encoding="utf-8")
+    return (project / "src" / "clarilm_kedro" / "prompts" / f"{name}.jinja").read_text(encoding="utf-8")
 
 
 def frame(request: ChatRequest) -> list[str]:

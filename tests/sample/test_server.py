@@ -123,7 +123,7 @@ def test_prompts_of_the_project_are_understood(client: openai.OpenAI, project: P
     }
     replies = {}
     for name, values in data.items():
-        text = (project / "conf" / "base" / "chat" / "prompts" / f"{name}.jinja").read_text(encoding="utf-8")
+        text = (project / "src" / "clarilm_kedro" / "prompts" / f"{name}.jinja").read_text(encoding="utf-8")
         messages = [
             {"role": message.role, "content": message.content}
             for message in PromptTemplate.from_text(name, text).render(**values)
