@@ -11,6 +11,7 @@ from clarilm_kedro.commands.common import clarilm, env_option, params_option, pr
 
 NEXT = """
 Where to look next
+  kedro clarilm ask "Tell me about Jordan"   the model you have just trained
   kedro viz run                 the lineage of everything above         (or: make viz)
   kedro mlflow ui               losses, options and tables of the runs  (or: make mlflow)
   {report}   the report; it links to the figures and the examples browser
