@@ -1,5 +1,6 @@
 """Executes a notebook in a kernel of its own."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ def outputs_of_notebook(path: Path, folder: Path) -> list[dict[str, Any]]:
     from jupyter_client import AsyncKernelManager
 
     notebook = nbformat.read(path, as_version=4)
-    # Sockets of the file system: no port is opened.
-    manager = AsyncKernelManager(transport="ipc")
-    client = nbclient.NotebookClient(notebook, km=manager, timeout=300, resources={"metadata": {"path": str(folder)}})
-    client.execute(cleanup_kc=True)
+    # Sockets of the file system: no port is opened. Their path is whole, since the kernel works in another folder than
+    # this process, and short: Linux takes 107 characters.
+    with tempfile.TemporaryDirectory() as sockets:
+        manager = AsyncKernelManager(transport="ipc", ip=f"{sockets}/kernel")
+        resources = {"metadata": {"path": str(folder)}}
+        nbclient.NotebookClient(notebook, km=manager, timeout=300, resources=resources).execute(cleanup_kc=True)
     return [dict(each["data"]) for cell in notebook.cells for each in cell.get("outputs", ()) if "data" in each]
