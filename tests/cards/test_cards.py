@@ -59,7 +59,10 @@ def test_the_hub_reads_the_model_cards_front_matter() -> None:
 
 
 def test_a_local_base_model_is_not_named_as_one_of_the_hub() -> None:
-    assert ModelCard(write_model_card(model_facts(base="packaged:smollm2"), options())).data.base_model is None
+    card = write_model_card(model_facts(base="packaged:smollm2"), options())
+    assert ModelCard(card).data.base_model is None
+    assert "from_pretrained" not in card
+    assert "kedro clarilm export --format merged" in card
 
 
 def test_the_model_card_holds_what_a_user_must_know() -> None:

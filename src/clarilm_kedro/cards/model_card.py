@@ -61,6 +61,7 @@ def write_model_card(facts: ModelFacts, options: CardOptions) -> str:
     body = render(
         "model_card.md.jinja",
         base=source,
+        on_the_hub=_is_on_the_hub(source),
         scripted=scripted,
         template="the base model's own chat template" if template == "model" else f"the chat template {template}",
         prompt=clarification_prompt("<question>"),
@@ -120,9 +121,8 @@ def _front_matter(facts: ModelFacts, options: CardOptions, mine: pd.DataFrame) -
         for key, kind, name in (("f1_macro", "f1", "macro F1"), ("acc", "accuracy", "accuracy"))
     ]
     source = facts.base_model.source
-    on_the_hub = "/" in source and not Path(source).expanduser().exists()
     data = ModelCardData(
-        base_model=source if on_the_hub else None,
+        base_model=source if _is_on_the_hub(source) else None,
         datasets=[options.dataset_id] if options.dataset_id else None,
         eval_results=evaluated or None,
         language=list(options.language),
@@ -133,6 +133,10 @@ def _front_matter(facts: ModelFacts, options: CardOptions, mine: pd.DataFrame) -
         tags=["lora", "clarification", "clarifying-questions", "clarilm"],
     )
     return f"---\n{data.to_yaml()}\n---\n\n"
+
+
+def _is_on_the_hub(source: str) -> bool:
+    return "/" in source and not Path(source).expanduser().exists()
 
 
 def _training(sft: Mapping[str, Any], dpo: Mapping[str, Any]) -> str:
