@@ -118,7 +118,7 @@ def test_the_whole_graph_opens_with_boxes_and_layers(server: str, page: "Page") 
     page.goto(server)
     page.wait_for_selector(".pipeline-node--modularPipeline", timeout=60_000)
     boxes = set(page.locator(".pipeline-node--modularPipeline").all_text_contents())
-    assert boxes == FIVE | {"audit"}
+    assert boxes == FIVE | {"audit", "release"}
     assert page.locator(".pipeline-node--task").count() == 0
     layers = page.locator(".pipeline-layer-name").all_text_contents()
     shown = [layer for layer in layers if layer in {"raw", "intermediate", "primary", "model_input", "reporting"}]
@@ -137,6 +137,8 @@ def test_the_whole_graph_opens_with_boxes_and_layers(server: str, page: "Page") 
         ("evaluation", "evaluation", "build_results_table"),
         ("audit", "audit", "score_facets"),
         ("recall", "audit", "score_recall"),
+        ("release", "release", "describe_model"),
+        ("inference", "inference", "reply_to_questions"),
     ],
 )
 def test_a_pipeline_opens_to_its_nodes(server: str, page: "Page", pipeline: str, box: str, node: str) -> None:
