@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -150,7 +152,7 @@ def test_a_server_answers_over_http(registered: dict[str, Any], tracking: str) -
         body = {"dataframe_records": [{"question": each} for each in QUESTIONS]}
         replies = _asked(f"http://127.0.0.1:{port}", body, server)["predictions"]
     finally:
-        subprocess.run(["pkill", "-s", str(server.pid)], check=False)
+        os.killpg(server.pid, signal.SIGTERM)  # the command has started another process, which serves
         server.wait(timeout=30)
     expected = mlflow.pyfunc.load_model(CHAMPION).predict(pd.DataFrame({"question": QUESTIONS}))
     assert [each["text"] for each in replies] == list(expected["text"])
