@@ -11,7 +11,7 @@ from clarilm_kedro.commands.export import TRAINED
 from clarilm_kedro.datasets.adapter import AdapterDataset
 from clarilm_kedro.finetuning.results import TrainedAdapter
 from clarilm_kedro.pipelines.training import VARIANTS
-from finetuning.tiny import save_tiny_model
+from finetuning.tiny import save_random_adapter, save_tiny_model
 
 FORMATS = ("merged", "gguf", "lora-gguf")
 
@@ -21,17 +21,6 @@ def project_with_a_base(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_tiny_model(clone / "tiny")
     monkeypatch.chdir(clone)
     return clone
-
-
-def adapter_on(base: Path, folder: Path) -> TrainedAdapter:
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(1)
-    config = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
-    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder)
-    return TrainedAdapter(folder, {"status": "trained"})
 
 
 def run(*arguments: str) -> Result:
@@ -46,7 +35,8 @@ def test_the_variants_are_those_that_are_trained() -> None:
 @pytest.mark.slow
 def test_an_adapter_of_the_store_is_exported(project_with_a_base: Path, tmp_path: Path) -> None:
     models = project_with_a_base / "data" / "06_models"
-    trained = adapter_on(project_with_a_base / "tiny", tmp_path / "adapter")
+    folder = save_random_adapter(project_with_a_base / "tiny", tmp_path / "adapter")
+    trained = TrainedAdapter(folder, {"status": "trained"})
     for name in ("clarilm_sft", "fm_log"):
         AdapterDataset(filepath=str(models / name)).save(trained)
     calibrations = {"clarilm-sft": {"threshold": 0.1234, "status": "fitted"}}

@@ -1,9 +1,12 @@
 """A tiny random model and an adapter on it, for slices of pipelines."""
 
+from pathlib import Path
+
 import pytest
 
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.results import TrainedAdapter
+from finetuning.tiny import save_random_adapter
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +41,5 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModelSpec:
 @pytest.fixture(scope="module")
 def tiny_adapter(tiny_base: BaseModelSpec, tmp_path_factory: pytest.TempPathFactory) -> TrainedAdapter:
     """A random LoRA adapter on the tiny base."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    folder = tmp_path_factory.mktemp("tiny_adapter")
-    torch.manual_seed(1)
-    config = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
-    get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_base.source), config).save_pretrained(folder)
+    folder = save_random_adapter(Path(tiny_base.source), tmp_path_factory.mktemp("tiny_adapter"))
     return TrainedAdapter(folder, {"status": "trained"})
