@@ -1,7 +1,6 @@
 """The documentation as a reader opens it: built strictly, read from its files, searched, nothing fetched elsewhere."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from browser.chromium import opened_chromium
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +30,8 @@ def site(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(site: Path, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Page]":
-    if not CHROMIUM:
-        pytest.skip("no Chromium here: install it (Debian: apt-get install chromium) to run the browser tests")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")),
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
-        )
+    with opened_chromium(tmp_path_factory.mktemp("profile")) as context:
         yield context.pages[0]
-        context.close()
 
 
 def test_the_site_is_read_and_searched_from_its_files(site: Path, page: "Page") -> None:

@@ -1,6 +1,5 @@
 """The examples browser and the page of figures in a real browser, opened from their files."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from browser.chromium import opened_chromium
 from clarilm_kedro.metrics.browser import BrowserOptions, build_browser
 from clarilm_kedro.metrics.figures import confusion_figure
 from clarilm_kedro.metrics.figures_page import build_figures_page
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LONG = HOSTILE + "long " * 20_000
 PHONE = {"width": 360, "height": 740}
 
@@ -66,20 +65,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[BrowserContext]":
-    if not CHROMIUM:
-        pytest.skip("no Chromium here: install it (Debian: apt-get install chromium) to run the browser tests")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")),
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
-            headless=True,
-            viewport={"width": 1280, "height": 800},
-        )
+    profile = tmp_path_factory.mktemp("profile")
+    with opened_chromium(profile, viewport={"width": 1280, "height": 800}) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,19 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from browser.chromium import opened_chromium, skip_without_chromium
+
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-]
 #: What kedro-viz asks of the network; it does without.
 FONT = "https://fonts.googleapis.com/"
 #: kedro-viz makes a link of it after sanitising: unbroken, its address ends early and a handler follows.
@@ -37,8 +30,7 @@ FIVE = {"ingestion", "cfd", "ofs", "training", "evaluation"}
 
 @pytest.fixture(scope="module")
 def server(workspace: Path) -> Iterator[str]:
-    if not CHROMIUM:
-        pytest.skip("no Chromium here: install it (Debian: apt-get install chromium) to run the browser tests")
+    skip_without_chromium()
     port = next(number for number in range(4150, 4950, 10) if _is_free(number))  # kedro-viz refuses ports above 49151
     command = [
         Path(sys.executable).with_name("kedro"),
@@ -78,23 +70,14 @@ def ids(server: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def browser(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator["BrowserContext"]:
     """A browser that reaches nothing outside this machine."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")),
-            executable_path=CHROMIUM,
-            args=FLAGS,
-            headless=True,
-            viewport={"width": 1600, "height": 1000},
-        )
+    profile = tmp_path_factory.mktemp("profile")
+    with opened_chromium(profile, viewport={"width": 1600, "height": 1000}) as context:
         context.route(
             "**/*", lambda route: route.continue_() if route.request.url.startswith(server) else route.abort()
         )
         # No tour of the first visit, and nothing remembered of the test before.
         context.add_init_script("localStorage.KedroViz = JSON.stringify({showFeatureHints: false})")
         yield context
-        context.close()
 
 
 @pytest.fixture

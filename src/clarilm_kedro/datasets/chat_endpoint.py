@@ -11,6 +11,7 @@ from clarilm_kedro.chat.servers import stop_servers
 from clarilm_kedro.datasets.paths import in_project
 from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.errors import ClarilmError
+from clarilm_kedro.options import problems_of
 
 # Options of servers that are paths.
 _PATHS = frozenset({"world_dir", "gguf", "log_file"})
@@ -123,6 +124,4 @@ def close_chat_models() -> list[dict[str, Any]]:
 
 
 def _sentence(model: str, error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    said = "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}" for problem in problems)
-    return f"The chat model '{model}' is not configured right: {said}."
+    return f"The chat model '{model}' is not configured right: {problems_of(error)}."

@@ -12,6 +12,7 @@ from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.base_model import BaseModelSpec
 from clarilm_kedro.finetuning.local_system import LocalSystem
+from clarilm_kedro.options import problems_of
 
 
 class LocalSystemsDataset(SettingsPreview, AbstractDataset[NoReturn, dict[str, LocalSystem]]):
@@ -87,8 +88,4 @@ def _system(name: str, settings: Mapping[str, Any], cache_dir: str) -> LocalSyst
     try:
         return LocalSystem.model_validate({"model": {"cache_dir": cache_dir, **of_model}, **others})
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        said = "; ".join(
-            f"{'.'.join(map(str, each['loc'])).removeprefix('model.')}: {each['msg']}" for each in problems
-        )
-        raise ClarilmError(f"Local system '{name}' is not configured right: {said}.") from None
+        raise ClarilmError(f"Local system '{name}' is not configured right: {problems_of(error, 'model.')}.") from None

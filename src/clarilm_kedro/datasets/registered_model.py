@@ -12,6 +12,7 @@ from clarilm_kedro.datasets.previews import SettingsPreview
 from clarilm_kedro.datasets.raw_input import InputError
 from clarilm_kedro.errors import ClarilmError
 from clarilm_kedro.finetuning.assistant import AssistantOptions, AssistantSpec
+from clarilm_kedro.options import problems_of
 from clarilm_kedro.registry.package import AssistantPackage
 from clarilm_kedro.registry.registering import RegistryOptions, register_assistant
 from clarilm_kedro.registry.resolving import registered_assistant
@@ -52,9 +53,10 @@ class RegisteredModelDataset(SettingsPreview, AbstractDataset[AssistantPackage, 
             self._registry = RegistryOptions.model_validate(registry)
             self._assistant = AssistantOptions.model_validate(assistant)
         except ValidationError as error:
-            problems = error.errors(include_url=False, include_context=False, include_input=False)
-            said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
-            raise ClarilmError(f"The model registry is not configured right (global registry): {said}.") from None
+            said = problems_of(error)
+            raise ClarilmError(
+                f"The registered model is not configured right (globals registry and assistant): {said}."
+            ) from None
 
     def save(self, data: AssistantPackage) -> None:
         """Register the assistant.
