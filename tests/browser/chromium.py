@@ -1,4 +1,4 @@
-"""Chromium as the browser tests start it: without a screen, with a profile of its own, asking nothing of the network."""
+"""Chromium as the browser tests start it: no screen, a profile of its own, no requests of its own."""
 
 import shutil
 from collections.abc import Iterator

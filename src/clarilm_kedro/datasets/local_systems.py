@@ -88,4 +88,5 @@ def _system(name: str, settings: Mapping[str, Any], cache_dir: str) -> LocalSyst
     try:
         return LocalSystem.model_validate({"model": {"cache_dir": cache_dir, **of_model}, **others})
     except ValidationError as error:
-        raise ClarilmError(f"Local system '{name}' is not configured right: {problems_of(error, 'model.')}.") from None
+        said = problems_of(error, "model.")
+        raise ClarilmError(f"Local system '{name}' is not configured right: {said}.") from None
